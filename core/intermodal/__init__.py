@@ -1,0 +1,83 @@
+# Layers of the package; imports point downward only:
+#
+#     bench, cli, testing   the command line, evidence about maps (__main__, _commands)
+#     facade                open_map, backends
+#     registry              plugins by name (hookspecs, plugins: what their authors import)
+#     maps, capabilities    the contracts (_absent, _views, statistics)
+#     atomics, memory       what compiled engines are written in (_checked, _simulated)
+#     _mode, _lazy, errors  which build runs, names imported on use, exceptions
+#
+# build serves setup.py and stands apart.
+"""intermodal: interchangeable concurrent containers for Python.
+
+>>> from intermodal import open_map
+>>> m = open_map("locked")
+>>> m["answer"] = 42
+>>> m
+{'answer': 42}
+
+Public names are imported when they are first used; importing the package itself imports no dependency, no
+backend and no compiled code.
+"""
+
+from __future__ import annotations
+
+from intermodal._lazy import lazily
+from intermodal._mode import COMPILED as __compiled__  # noqa: N811  (a constant by another name)
+
+# As typing.TYPE_CHECKING, for type checkers, without the time that importing typing takes.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from intermodal._absent import ABSENT
+    from intermodal.capabilities import BackendSpec, Capabilities, float64, int64
+    from intermodal.errors import (
+        BackendLoadError,
+        BackendNotFound,
+        IntermodalError,
+        NotSupported,
+        OptionError,
+    )
+    from intermodal.facade import backends, open_map
+    from intermodal.maps import ConcurrentMap
+    from intermodal.statistics import MapStatistics
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "ABSENT",
+    "BackendLoadError",
+    "BackendNotFound",
+    "BackendSpec",
+    "Capabilities",
+    "ConcurrentMap",
+    "IntermodalError",
+    "MapStatistics",
+    "NotSupported",
+    "OptionError",
+    "__compiled__",
+    "__version__",
+    "backends",
+    "float64",
+    "int64",
+    "open_map",
+]
+
+_HOME = {
+    "ABSENT": "_absent",
+    "BackendLoadError": "errors",
+    "BackendNotFound": "errors",
+    "BackendSpec": "capabilities",
+    "Capabilities": "capabilities",
+    "ConcurrentMap": "maps",
+    "IntermodalError": "errors",
+    "MapStatistics": "statistics",
+    "NotSupported": "errors",
+    "OptionError": "errors",
+    "backends": "facade",
+    "float64": "capabilities",
+    "int64": "capabilities",
+    "open_map": "facade",
+}
+
+
+__getattr__, __dir__ = lazily(globals(), _HOME)

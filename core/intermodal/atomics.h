@@ -1,0 +1,525 @@
+/* intermodal.atomics and intermodal.memory, compiled: what each function named in intermodal.build becomes.
+ *
+ * Included in front of every C file that intermodal.build.mypycify produces, so that a call of
+ * `intermodal.atomics.load(...)` in compiled Python is one inlined instruction. The contract of every
+ * function, its memory order included, is written once, in intermodal/atomics.py; here are only the reasons
+ * that belong to C.
+ *
+ * Addresses cross the boundary as int64_t. Nothing here checks one, except in a debug build
+ * (-DINTERMODAL_DEBUG), where an address outside every live block ends the process with a message.
+ */
+#pragma once
+#include <Python.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <string.h>
+#include "pythoncapi_compat.h"
+
+#if defined(__x86_64__) && !defined(INTERMODAL_PORTABLE_MATCH)
+#include <emmintrin.h>
+#define IM_SSE2 1
+#endif
+#if defined(_WIN32)
+#include <windows.h>
+#else
+#include <sched.h>
+#include <sys/mman.h>
+#define IM_MMAP 1
+#endif
+
+#define IM_ALWAYS static inline __attribute__((always_inline, unused))
+#define IM_COLD static __attribute__((noinline, cold, unused))
+
+/* ---- debug builds: every address lies in a live block ------------------------------------------------- */
+
+#ifdef INTERMODAL_DEBUG
+IM_COLD void im_check(int64_t address, int64_t bytes, bool slot) {
+#if PY_VERSION_HEX >= 0x030C0000
+    PyObject *saved = PyErr_GetRaisedException();
+#else
+    PyObject *type, *value, *traceback;
+    PyErr_Fetch(&type, &value, &traceback);
+#endif
+    PyObject *memory = PyImport_ImportModule("intermodal.memory");
+    PyObject *verdict = memory == NULL ? NULL
+        : slot ? PyObject_CallMethod(memory, "check_slot", "L", (long long)address)
+        : PyObject_CallMethod(memory, "check_words", "LL", (long long)address, (long long)bytes);
+    if (verdict == NULL) {
+        PyErr_Print();
+        Py_FatalError("intermodal: an atomic was given an address outside every live block");
+    }
+    Py_DECREF(verdict);
+    Py_DECREF(memory);
+#if PY_VERSION_HEX >= 0x030C0000
+    PyErr_SetRaisedException(saved);
+#else
+    PyErr_Restore(type, value, traceback);
+#endif
+}
+#define IM_CHECK_WORDS(address, bytes) im_check(address, bytes, false)
+#define IM_CHECK_SLOT(address) im_check(address, 8, true)
+#else
+#define IM_CHECK_WORDS(address, bytes) ((void)0)
+#define IM_CHECK_SLOT(address) ((void)0)
+#endif
+
+/* ---- 64-bit words -------------------------------------------------------------------------------------
+ * The built-ins want a constant memory order. The callers pass one, so after inlining each switch is gone.
+ * The order's numbers are intermodal.atomics.RELAXED .. SEQ_CST. */
+
+#define IM_RELAXED 0
+#define IM_ACQUIRE 1
+#define IM_RELEASE 2
+#define IM_ACQ_REL 3
+
+IM_ALWAYS int64_t *im_word(int64_t address) {
+    IM_CHECK_WORDS(address, 8);
+    return (int64_t *)address;
+}
+
+IM_ALWAYS int64_t im_load(int64_t address, int64_t order) {
+    int64_t *word = im_word(address);
+    switch (order) {
+    case IM_RELAXED: return __atomic_load_n(word, __ATOMIC_RELAXED);
+    case IM_ACQUIRE: return __atomic_load_n(word, __ATOMIC_ACQUIRE);
+    default: return __atomic_load_n(word, __ATOMIC_SEQ_CST);
+    }
+}
+
+IM_ALWAYS void im_store(int64_t address, int64_t value, int64_t order) {
+    int64_t *word = im_word(address);
+    switch (order) {
+    case IM_RELAXED: __atomic_store_n(word, value, __ATOMIC_RELAXED); break;
+    case IM_RELEASE: __atomic_store_n(word, value, __ATOMIC_RELEASE); break;
+    default: __atomic_store_n(word, value, __ATOMIC_SEQ_CST); break;
+    }
+}
+
+#define IM_READ_MODIFY_WRITE(name, builtin)                                                   \
+    IM_ALWAYS int64_t name(int64_t address, int64_t operand, int64_t order) {                 \
+        int64_t *word = im_word(address);                                                     \
+        switch (order) {                                                                      \
+        case IM_RELAXED: return builtin(word, operand, __ATOMIC_RELAXED);                     \
+        case IM_ACQUIRE: return builtin(word, operand, __ATOMIC_ACQUIRE);                     \
+        case IM_RELEASE: return builtin(word, operand, __ATOMIC_RELEASE);                     \
+        case IM_ACQ_REL: return builtin(word, operand, __ATOMIC_ACQ_REL);                     \
+        default: return builtin(word, operand, __ATOMIC_SEQ_CST);                             \
+        }                                                                                     \
+    }
+IM_READ_MODIFY_WRITE(im_exchange, __atomic_exchange_n)
+IM_READ_MODIFY_WRITE(im_fetch_add, __atomic_fetch_add)
+IM_READ_MODIFY_WRITE(im_fetch_and, __atomic_fetch_and)
+IM_READ_MODIFY_WRITE(im_fetch_or, __atomic_fetch_or)
+
+IM_ALWAYS bool im_compare_exchange(int64_t address, int64_t expected, int64_t desired, int64_t order) {
+    int64_t *word = im_word(address);
+#define IM_CAS(success, failure) \
+    __atomic_compare_exchange_n(word, &expected, desired, false, success, failure)
+    switch (order) {
+    case IM_RELAXED: return IM_CAS(__ATOMIC_RELAXED, __ATOMIC_RELAXED);
+    case IM_ACQUIRE: return IM_CAS(__ATOMIC_ACQUIRE, __ATOMIC_ACQUIRE);
+    case IM_RELEASE: return IM_CAS(__ATOMIC_RELEASE, __ATOMIC_RELAXED);
+    case IM_ACQ_REL: return IM_CAS(__ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE);
+    default: return IM_CAS(__ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+    }
+#undef IM_CAS
+}
+
+IM_ALWAYS void im_fence(int64_t order) {
+    switch (order) {
+    case IM_RELAXED: break;
+    case IM_ACQUIRE: __atomic_thread_fence(__ATOMIC_ACQUIRE); break;
+    case IM_RELEASE: __atomic_thread_fence(__ATOMIC_RELEASE); break;
+    case IM_ACQ_REL: __atomic_thread_fence(__ATOMIC_ACQ_REL); break;
+    default: __atomic_thread_fence(__ATOMIC_SEQ_CST); break;
+    }
+}
+
+IM_ALWAYS bool im_try_lock(int64_t address, int64_t expected) {
+    return im_compare_exchange(address, expected, expected | 1, IM_ACQUIRE);
+}
+
+IM_ALWAYS void im_unlock(int64_t address, int64_t value) { im_store(address, value, IM_RELEASE); }
+
+/* ---- bytes and bits ----------------------------------------------------------------------------------- */
+
+IM_ALWAYS uint8_t *im_byte(int64_t address) {
+    IM_CHECK_WORDS(address, 1);
+    return (uint8_t *)address;
+}
+
+IM_ALWAYS int64_t im_load_byte(int64_t address) {
+    return __atomic_load_n(im_byte(address), __ATOMIC_ACQUIRE);
+}
+
+IM_ALWAYS void im_store_byte(int64_t address, int64_t value) {
+    __atomic_store_n(im_byte(address), (uint8_t)value, __ATOMIC_RELEASE);
+}
+
+IM_ALWAYS bool im_compare_exchange_byte(int64_t address, int64_t expected, int64_t desired) {
+    uint8_t old = (uint8_t)expected;
+    return __atomic_compare_exchange_n(im_byte(address), &old, (uint8_t)desired, false,
+                                       __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE);
+}
+
+/* Eight bytes at once without vector instructions: a byte of x ^ pattern is zero exactly where the byte
+ * matches, and (y & 0x7f) + 0x7f carries into bit 7 exactly where the low seven bits are not zero. The
+ * multiplication then gathers the eight top bits into the top byte. */
+IM_ALWAYS int64_t im_match_eight(uint64_t bytes, uint8_t wanted) {
+    const uint64_t low7 = 0x7f7f7f7f7f7f7f7full;
+    uint64_t y = bytes ^ (0x0101010101010101ull * wanted);
+    uint64_t zero = ~(((y & low7) + low7) | y | low7);
+    return (int64_t)(((zero >> 7) * 0x0102040810204080ull) >> 56);
+}
+
+IM_ALWAYS int64_t im_match_bytes_portable(int64_t address, int64_t byte) {
+    IM_CHECK_WORDS(address, 16);
+    uint64_t low = (uint64_t)__atomic_load_n((int64_t *)address, __ATOMIC_ACQUIRE);
+    uint64_t high = (uint64_t)__atomic_load_n((int64_t *)(address + 8), __ATOMIC_ACQUIRE);
+#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+    low = __builtin_bswap64(low);
+    high = __builtin_bswap64(high);
+#endif
+    return im_match_eight(low, (uint8_t)byte) | (im_match_eight(high, (uint8_t)byte) << 8);
+}
+
+IM_ALWAYS int64_t im_match_bytes(int64_t address, int64_t byte) {
+#ifdef IM_SSE2
+    IM_CHECK_WORDS(address, 16);
+    /* One aligned 16-byte load. The architecture promises atomicity for each byte only, and no more is
+     * needed: each byte is a state of its own. The compiler barrier keeps the load here. */
+    __m128i group = _mm_load_si128((const __m128i *)address);
+    __atomic_thread_fence(__ATOMIC_ACQUIRE);
+    return _mm_movemask_epi8(_mm_cmpeq_epi8(group, _mm_set1_epi8((char)byte)));
+#else
+    return im_match_bytes_portable(address, byte);
+#endif
+}
+
+IM_ALWAYS int64_t im_count_trailing_zeros(int64_t bits) { return __builtin_ctzll((uint64_t)bits); }
+
+typedef unsigned __int128 im_u128; /* every 64-bit target of gcc and clang has it */
+
+IM_ALWAYS int64_t im_mix(int64_t value) {
+    im_u128 product = (im_u128)((uint64_t)value ^ 0x9E3779B97F4A7C15ull) * 0xBF58476D1CE4E5B9ull;
+    return (int64_t)((uint64_t)product ^ (uint64_t)(product >> 64));
+}
+
+IM_ALWAYS int64_t im_fast_range(int64_t value, int64_t size) {
+    return (int64_t)(((im_u128)((uint64_t)value & INT64_MAX) * (uint64_t)size) >> 63);
+}
+
+IM_ALWAYS int64_t im_range_start(int64_t index, int64_t size) {
+    return (int64_t)((((im_u128)(uint64_t)index << 63) + (uint64_t)size - 1) / (uint64_t)size);
+}
+
+IM_ALWAYS void im_prefetch(int64_t address) { __builtin_prefetch((const void *)address); }
+
+/* ---- threads ------------------------------------------------------------------------------------------ */
+
+IM_ALWAYS int64_t im_thread_token(void) {
+#ifdef Py_GIL_DISABLED
+    return (int64_t)_Py_ThreadId();
+#else
+    return 1; /* compiled code is not interrupted by another thread: all threads act as one */
+#endif
+}
+
+IM_ALWAYS void im_pause(void) {
+#if defined(__x86_64__) || defined(__i386__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__) || defined(__arm__)
+    __asm__ __volatile__("yield");
+#endif
+}
+
+/* The thread state is given up meanwhile: the awaited thread may need the GIL, or be stopped together with
+ * everybody else until this thread reaches a safe point. */
+IM_COLD void im_yield_thread(void) {
+    Py_BEGIN_ALLOW_THREADS
+#if defined(_WIN32)
+    SwitchToThread();
+#else
+    sched_yield();
+#endif
+    Py_END_ALLOW_THREADS
+}
+
+/* ---- object slots -------------------------------------------------------------------------------------
+ * A full slot owns one reference. With the GIL a borrowed pointer stays valid until this thread runs
+ * Python code. Without it, a loaded pointer may be freed at once by another thread; TryIncRef fails on an
+ * object whose count has reached zero (its memory is not given to anything but an object of the same size
+ * before this thread passes a quiescent point, so the count itself may be read), and the second look at the
+ * slot shows that it is still the object that was meant. */
+
+IM_ALWAYS PyObject **im_slot(int64_t address) {
+    IM_CHECK_SLOT(address);
+    return (PyObject **)address;
+}
+
+IM_ALWAYS PyObject *im_slot_peek(int64_t address) {
+    return __atomic_load_n(im_slot(address), __ATOMIC_ACQUIRE);
+}
+
+/* A new reference to the slot's object, or NULL for an empty slot. */
+IM_ALWAYS PyObject *im_slot_get(int64_t address) {
+    PyObject *object = im_slot_peek(address);
+#ifdef Py_GIL_DISABLED
+    while (object != NULL) {
+        if (PyUnstable_TryIncRef(object)) {
+            PyObject *again = im_slot_peek(address);
+            if (again == object) return object;
+            Py_DECREF(object);
+            object = again;
+        } else {
+            im_pause();
+            object = im_slot_peek(address);
+        }
+    }
+    return NULL;
+#else
+    return Py_XNewRef(object);
+#endif
+}
+
+IM_ALWAYS PyObject *im_slot_own(PyObject *object) {
+    PyUnstable_EnableTryIncRef(object);
+    return Py_NewRef(object);
+}
+
+IM_ALWAYS PyObject *im_object_load(int64_t address, PyObject *fallback) {
+    PyObject *object = im_slot_get(address);
+    return object != NULL ? object : Py_NewRef(fallback);
+}
+
+IM_ALWAYS void im_object_store(int64_t address, PyObject *object) {
+    __atomic_store_n(im_slot(address), im_slot_own(object), __ATOMIC_RELEASE);
+}
+
+IM_ALWAYS PyObject *im_object_exchange(int64_t address, PyObject *object, PyObject *fallback) {
+    PyObject *old = __atomic_exchange_n(im_slot(address), im_slot_own(object), __ATOMIC_ACQ_REL);
+    return old != NULL ? old : Py_NewRef(fallback);
+}
+
+IM_ALWAYS PyObject *im_object_take(int64_t address, PyObject *fallback) {
+    PyObject *old = __atomic_exchange_n(im_slot(address), NULL, __ATOMIC_ACQ_REL);
+    return old != NULL ? old : Py_NewRef(fallback);
+}
+
+IM_ALWAYS bool im_object_compare_exchange(int64_t address, PyObject *expected, PyObject *desired) {
+    PyObject *current = expected;
+    im_slot_own(desired);
+    if (__atomic_compare_exchange_n(im_slot(address), &current, desired, false,
+                                    __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) {
+        Py_DECREF(expected); /* the caller holds another reference, so no destructor runs here */
+        return true;
+    }
+    Py_DECREF(desired);
+    return false;
+}
+
+IM_ALWAYS void im_object_copy(int64_t source, int64_t target) {
+    __atomic_store_n(im_slot(target), im_slot_peek(source), __ATOMIC_RELEASE);
+}
+
+IM_ALWAYS void im_object_forget(int64_t address) {
+    __atomic_store_n(im_slot(address), NULL, __ATOMIC_RELEASE);
+}
+
+IM_ALWAYS bool im_object_is(int64_t address, PyObject *object) { return im_slot_peek(address) == object; }
+
+IM_ALWAYS bool im_object_is_empty(int64_t address) { return im_slot_peek(address) == NULL; }
+
+IM_ALWAYS void im_object_prefetch(int64_t address) { __builtin_prefetch(im_slot_peek(address)); }
+
+/* ---- keys ---------------------------------------------------------------------------------------------- */
+
+IM_ALWAYS Py_hash_t im_str_hash(PyObject *key) {
+    return __atomic_load_n(&((PyASCIIObject *)key)->hash, __ATOMIC_RELAXED);
+}
+
+/* -113 is what mypyc takes for "perhaps an exception": a hash of that value is only a slower path. */
+IM_ALWAYS int64_t im_hash_object(PyObject *key) {
+    if (PyUnicode_CheckExact(key)) {
+        Py_hash_t hash = im_str_hash(key);
+        if (hash != -1) return hash;
+    }
+    Py_hash_t hash = PyObject_Hash(key);
+    return hash == -1 ? -113 : hash;
+}
+
+IM_ALWAYS bool im_is_number(PyObject *key) {
+    return PyLong_CheckExact(key) || PyFloat_CheckExact(key) || PyBool_Check(key) || PyComplex_CheckExact(key);
+}
+
+IM_ALWAYS bool im_str_equal(PyObject *left, PyObject *right) {
+    Py_ssize_t length = PyUnicode_GET_LENGTH(left);
+    return length == PyUnicode_GET_LENGTH(right) && PyUnicode_KIND(left) == PyUnicode_KIND(right) &&
+           memcmp(PyUnicode_DATA(left), PyUnicode_DATA(right), (size_t)length * PyUnicode_KIND(left)) == 0;
+}
+
+IM_COLD int64_t im_plain_equal_rare(PyObject *stored, PyObject *key) {
+    bool str = PyUnicode_CheckExact(stored), bytes = PyBytes_CheckExact(stored);
+    bool plain = str || bytes || stored == Py_None || im_is_number(stored);
+    if (!plain) return -1;
+    if (PyUnicode_CheckExact(key)) return str ? im_str_equal(stored, key) : 0;
+    if (PyBytes_CheckExact(key)) return bytes ? PyObject_RichCompareBool(stored, key, Py_EQ) : 0;
+    if (key == Py_None) return 0; /* None is found by identity, before */
+    if (!im_is_number(key)) return -1;
+    return im_is_number(stored) ? PyObject_RichCompareBool(stored, key, Py_EQ) : 0;
+}
+
+IM_ALWAYS int64_t im_key_equals(int64_t address, PyObject *key) {
+    PyObject *stored = im_slot_peek(address);
+    if (stored == key) return 1;
+#ifdef Py_GIL_DISABLED
+    stored = im_slot_get(address);
+#endif
+    if (stored == NULL) return 0;
+    int64_t equal;
+    if (PyUnicode_CheckExact(key) && PyUnicode_CheckExact(stored)) equal = im_str_equal(stored, key);
+    else equal = im_plain_equal_rare(stored, key);
+#ifdef Py_GIL_DISABLED
+    Py_DECREF(stored);
+#endif
+    return equal;
+}
+
+IM_ALWAYS bool im_key_is_str(PyObject *key) { return PyUnicode_CheckExact(key); }
+
+/* The slot must be held still by a lock of the caller's: the pointer is borrowed. */
+IM_ALWAYS int64_t im_stored_hash(int64_t address, int64_t hash_address) {
+    PyObject *key = im_slot_peek(address);
+    return key != NULL && PyUnicode_CheckExact(key) ? im_str_hash(key) : im_load(hash_address, IM_RELAXED);
+}
+
+IM_ALWAYS bool im_stored_key_is_str(int64_t address) {
+    PyObject *key = im_slot_peek(address);
+    return key != NULL && PyUnicode_CheckExact(key);
+}
+
+IM_ALWAYS void im_reachability_fence(PyObject *object) { (void)object; }
+
+/* ---- blocks --------------------------------------------------------------------------------------------
+ * Zeroed memory that a Python object owns: words first, then object slots, which the cyclic GC visits.
+ *
+ * Large blocks are mapped from the operating system: allocating one takes microseconds, whatever its size, and
+ * pages never touched cost nothing. calloc does the same only until its threshold has adapted to the sizes
+ * freed before; then it clears tens of megabytes at once, in the middle of one insertion. */
+
+typedef struct {
+    PyObject_HEAD
+    void *allocation;
+    size_t mapped;        /* bytes to unmap; 0: allocation is PyMem_RawFree's */
+    int64_t address;      /* of the first word; a multiple of 64 */
+    PyObject **slots;     /* the first object slot; a multiple of 64 */
+    int64_t slot_count;   /* 0 after im_block_abandon_objects */
+} im_Block;
+
+#define IM_LARGE ((size_t)1 << 20)
+#define IM_TRACE_DOMAIN 0x1d0da1u
+
+IM_COLD bool im_block_allocate(im_Block *block, size_t bytes) {
+    block->mapped = 0;
+#ifdef IM_MMAP
+    if (bytes >= IM_LARGE) {
+        void *pages = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        if (pages == MAP_FAILED) return false;
+        block->allocation = pages;
+        block->mapped = bytes;
+        PyTraceMalloc_Track(IM_TRACE_DOMAIN, (uintptr_t)pages, bytes);
+        return true;
+    }
+#endif
+    block->allocation = PyMem_RawCalloc(1, bytes);
+    return block->allocation != NULL;
+}
+
+IM_COLD void im_block_free(im_Block *block) {
+#ifdef IM_MMAP
+    if (block->mapped != 0) {
+        PyTraceMalloc_Untrack(IM_TRACE_DOMAIN, (uintptr_t)block->allocation);
+        munmap(block->allocation, block->mapped);
+        return;
+    }
+#endif
+    PyMem_RawFree(block->allocation);
+}
+
+IM_COLD int im_block_traverse(im_Block *self, visitproc visit, void *arg) {
+    Py_VISIT(Py_TYPE(self));
+    for (int64_t i = 0; i < self->slot_count; i++) Py_VISIT(self->slots[i]);
+    return 0;
+}
+
+IM_COLD int im_block_clear(im_Block *self) {
+    for (int64_t i = 0; i < self->slot_count; i++) Py_XDECREF(__atomic_exchange_n(&self->slots[i], NULL, __ATOMIC_ACQ_REL));
+    return 0;
+}
+
+IM_COLD void im_block_dealloc(im_Block *self) {
+    PyTypeObject *type = Py_TYPE(self);
+    PyObject_GC_UnTrack(self);
+    Py_TRASHCAN_BEGIN(self, im_block_dealloc)
+    im_block_clear(self);
+    im_block_free(self);
+    type->tp_free((PyObject *)self);
+    Py_DECREF(type);
+    Py_TRASHCAN_END
+}
+
+IM_COLD PyObject *im_block_type(void) {
+    static PyObject *published = NULL;
+    PyObject *type = __atomic_load_n(&published, __ATOMIC_ACQUIRE);
+    if (type != NULL) return type;
+    static PyType_Slot slots[] = {
+        {Py_tp_traverse, (void *)im_block_traverse},
+        {Py_tp_clear, (void *)im_block_clear},
+        {Py_tp_dealloc, (void *)im_block_dealloc},
+        {0, NULL},
+    };
+    static PyType_Spec spec = {
+        .name = "intermodal.memory._Storage",
+        .basicsize = sizeof(im_Block),
+        .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_IMMUTABLETYPE |
+                 Py_TPFLAGS_DISALLOW_INSTANTIATION,
+        .slots = slots,
+    };
+    PyObject *created = PyType_FromSpec(&spec);
+    if (created == NULL) return NULL;
+    if (!__atomic_compare_exchange_n(&published, &type, created, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) {
+        Py_DECREF(created); /* another thread was first */
+        return type;
+    }
+    return created;
+}
+
+IM_COLD PyObject *im_block_new(int64_t words, int64_t objects) {
+    if (words < 0 || objects < 0 || words > (INT64_MAX >> 5) || objects > (INT64_MAX >> 5)) {
+        PyErr_Format(PyExc_ValueError, "a block cannot have %lld words and %lld object slots", (long long)words,
+                     (long long)objects);
+        return NULL;
+    }
+    PyTypeObject *type = (PyTypeObject *)im_block_type();
+    if (type == NULL) return NULL;
+    size_t word_bytes = ((size_t)words * 8 + 63) & ~(size_t)63;
+    im_Block *block = PyObject_GC_New(im_Block, type);
+    if (block == NULL) return NULL;
+    if (!im_block_allocate(block, word_bytes + (size_t)objects * 8 + 63)) {
+        PyTypeObject *owner = Py_TYPE(block);
+        PyObject_GC_Del(block);
+        Py_DECREF(owner);
+        return PyErr_NoMemory();
+    }
+    block->address = (int64_t)(((uintptr_t)block->allocation + 63) & ~(uintptr_t)63);
+    block->slots = (PyObject **)(block->address + (int64_t)word_bytes);
+    block->slot_count = objects;
+    PyObject_GC_Track(block);
+    return (PyObject *)block;
+}
+
+IM_ALWAYS int64_t im_block_address(PyObject *block) { return ((im_Block *)block)->address; }
+
+IM_ALWAYS int64_t im_block_objects(PyObject *block) { return (int64_t)((im_Block *)block)->slots; }
+
+IM_ALWAYS void im_block_abandon_objects(PyObject *block) { ((im_Block *)block)->slot_count = 0; }

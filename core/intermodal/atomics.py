@@ -1,0 +1,311 @@
+"""Atomic operations on words, bytes and object slots: the contract, and what interpreted callers get.
+
+Compiled by :func:`intermodal.build.mypycify`, a call of any function here becomes an inlined C function of
+the same name from ``atomics.h``; this module itself is never compiled. Called from interpreted Python, the
+functions are forwarded to a *machine*:
+
+- in a compiled installation to ``intermodal._checked``, the same C functions behind a check of the address;
+- in a pure installation, or with ``INTERMODAL_PURE=1``, to ``intermodal._simulated``, the reference semantics
+  in plain Python.
+
+An *address* is the position of a 64-bit word, of a byte in a word or of an object slot inside a live
+:class:`intermodal.memory.Block`. Words and slots lie at multiples of 8.
+
+Memory orders are those of C11, C++ and Rust. Every order argument must be one of the constants below,
+written as the constant, so that the compiled call is a single instruction.
+
+This module may not import anything of intermodal except the machines.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from mypy_extensions import i64
+
+from intermodal._mode import COMPILED
+
+#: No ordering, only atomicity.
+RELAXED: Final = 0
+#: Later reads and writes stay after this read.
+ACQUIRE: Final = 1
+#: Earlier reads and writes stay before this write.
+RELEASE: Final = 2
+#: Both, for operations that read and write.
+ACQ_REL: Final = 3
+#: Both, and all such operations have one order that every thread agrees on (also store before later load).
+SEQ_CST: Final = 4
+
+
+# ---- words ------------------------------------------------------------------------------------------------
+
+
+def load(address: i64, order: i64) -> i64:
+    """Return the word at *address*. *order*: RELAXED, ACQUIRE or SEQ_CST."""
+    return _machine.load(address, order)
+
+
+def store(address: i64, value: i64, order: i64) -> None:
+    """Replace the word at *address* by *value*. *order*: RELAXED, RELEASE or SEQ_CST."""
+    _machine.store(address, value, order)
+
+
+def exchange(address: i64, value: i64, order: i64) -> i64:
+    """Replace the word at *address* by *value* and return the old word, in one step."""
+    return _machine.exchange(address, value, order)
+
+
+def compare_exchange(address: i64, expected: i64, desired: i64, order: i64) -> bool:
+    """Replace the word at *address* by *desired* if it is *expected*; return whether it was.
+
+    It never fails spuriously. A failure orders like the load part of *order*.
+    """
+    return _machine.compare_exchange(address, expected, desired, order)
+
+
+def fetch_add(address: i64, operand: i64, order: i64) -> i64:
+    """Add *operand* to the word at *address*, wrapping at 64 bits, and return the word before."""
+    return _machine.fetch_add(address, operand, order)
+
+
+def fetch_and(address: i64, operand: i64, order: i64) -> i64:
+    """Replace the word at *address* by its bitwise and with *operand* and return the word before."""
+    return _machine.fetch_and(address, operand, order)
+
+
+def fetch_or(address: i64, operand: i64, order: i64) -> i64:
+    """Replace the word at *address* by its bitwise or with *operand* and return the word before."""
+    return _machine.fetch_or(address, operand, order)
+
+
+def fence(order: i64) -> None:
+    """Order this thread's reads and writes around the call, without touching memory."""
+    _machine.fence(order)
+
+
+def try_lock(address: i64, expected: i64) -> bool:
+    """Take the lock in bit 0 of the word at *address* if the word is *expected*; return whether it was.
+
+    *expected* is even: bit 0 is clear while nobody holds the lock, the other 63 bits are the caller's
+    (a version, flags), so that taking the lock also proves that they have not changed. ACQUIRE.
+
+    Between ``try_lock`` and :func:`unlock` the caller runs no user code, allocates no Python object that the
+    cyclic GC tracks and calls nothing that may block. In interpreted Python the machine keeps signal
+    handlers and the GC out of this section.
+    """
+    return _machine.try_lock(address, expected)
+
+
+def unlock(address: i64, value: i64) -> None:
+    """Release the lock in the word at *address*, leaving *value* (even) there. RELEASE."""
+    _machine.unlock(address, value)
+
+
+# ---- bytes and bits ---------------------------------------------------------------------------------------
+
+
+def load_byte(address: i64) -> i64:
+    """Return the byte at *address*, 0 to 255. ACQUIRE."""
+    return _machine.load_byte(address)
+
+
+def store_byte(address: i64, value: i64) -> None:
+    """Replace the byte at *address* by the low eight bits of *value*. RELEASE."""
+    _machine.store_byte(address, value)
+
+
+def compare_exchange_byte(address: i64, expected: i64, desired: i64) -> bool:
+    """Replace the byte at *address* by *desired* if it is *expected*; return whether it was. ACQ_REL."""
+    return _machine.compare_exchange_byte(address, expected, desired)
+
+
+def match_bytes(address: i64, byte: i64) -> i64:
+    """Return a mask with bit *i* set where byte *i* of the 16 at *address* equals *byte*.
+
+    *address* is a multiple of 16. Each byte is read once, ACQUIRE; the sixteen are not read at one moment.
+    """
+    return _machine.match_bytes(address, byte)
+
+
+def match_bytes_portable(address: i64, byte: i64) -> i64:
+    """Do what :func:`match_bytes` does without vector instructions (what other processors get)."""
+    return _machine.match_bytes_portable(address, byte)
+
+
+def count_trailing_zeros(bits: i64) -> i64:
+    """Return the index of the lowest set bit of *bits*, which is not zero."""
+    return _machine.count_trailing_zeros(bits)
+
+
+def mix(value: i64) -> i64:
+    """Return *value* with its entropy spread over all 64 bits (``hash(i) == i`` in Python)."""
+    return _machine.mix(value)
+
+
+def fast_range(value: i64, size: i64) -> i64:
+    """Map the low 63 bits of *value* to 0 .. *size* - 1, evenly and in order: ``value * size >> 63``."""
+    return _machine.fast_range(value, size)
+
+
+def range_start(index: i64, size: i64) -> i64:
+    """Return the least 63-bit value that :func:`fast_range` maps to *index*, which is less than *size*."""
+    return _machine.range_start(index, size)
+
+
+def prefetch(address: i64) -> None:
+    """Ask for the cache line at *address*; never faults, whatever the address."""
+    _machine.prefetch(address)
+
+
+# ---- threads ----------------------------------------------------------------------------------------------
+
+
+def thread_token() -> i64:
+    """Return a number that no other running thread has.
+
+    Compiled with the GIL it is the same for all threads: none can interrupt compiled code, so they count as
+    one. A finished thread's number is used again.
+    """
+    return _machine.thread_token()
+
+
+def pause() -> None:
+    """Tell the processor that this is a spin loop."""
+    _machine.pause()
+
+
+def yield_thread() -> None:
+    """Let another thread run, giving up the GIL or the attached thread state meanwhile."""
+    _machine.yield_thread()
+
+
+# ---- object slots -----------------------------------------------------------------------------------------
+# A slot is empty or owns one reference to an object.
+
+
+def object_load(address: i64, fallback: object) -> object:
+    """Return the object in the slot at *address*, or *fallback* if the slot is empty. ACQUIRE."""
+    return _machine.object_load(address, fallback)
+
+
+def object_store(address: i64, value: object) -> None:
+    """Fill the slot at *address*, which is empty and nobody else's to fill, with *value*. RELEASE."""
+    _machine.object_store(address, value)
+
+
+def object_exchange(address: i64, value: object, fallback: object) -> object:
+    """Put *value* into the slot at *address*; return what it held, or *fallback* if empty. ACQ_REL."""
+    return _machine.object_exchange(address, value, fallback)
+
+
+def object_take(address: i64, fallback: object) -> object:
+    """Empty the slot at *address*; return what it held, or *fallback* if empty. ACQ_REL.
+
+    The caller owns the result: if it is the last reference, dropping it runs the destructor, so a caller that
+    holds a lock keeps the result until it has released the lock.
+    """
+    return _machine.object_take(address, fallback)
+
+
+def object_compare_exchange(address: i64, expected: object, desired: object) -> bool:
+    """Replace the slot's object by *desired* if it is *expected* (``is``); return whether it was. ACQ_REL."""
+    return _machine.object_compare_exchange(address, expected, desired)
+
+
+def object_copy(source: i64, target: i64) -> None:
+    """Let the empty slot *target* hold what *source* holds, without counting a second reference. RELEASE.
+
+    Half of a move: readers find the object in one slot or the other at every moment. The caller alone may
+    change the two slots, and calls ``object_forget(source)`` before it releases its lock.
+    """
+    _machine.object_copy(source, target)
+
+
+def object_forget(address: i64) -> None:
+    """Empty the slot at *address* without giving up a reference: the other half of a move. RELEASE."""
+    _machine.object_forget(address)
+
+
+def object_is(address: i64, value: object) -> bool:
+    """Return whether the slot at *address* holds exactly *value*. ACQUIRE."""
+    return _machine.object_is(address, value)
+
+
+def object_is_empty(address: i64) -> bool:
+    """Return whether the slot at *address* is empty. ACQUIRE."""
+    return _machine.object_is_empty(address)
+
+
+def object_prefetch(address: i64) -> None:
+    """Ask for the cache line of the object that the slot at *address* holds."""
+    _machine.object_prefetch(address)
+
+
+# ---- keys -------------------------------------------------------------------------------------------------
+
+
+def hash_object(key: object) -> i64:
+    """Return ``hash(key)``; runs ``key.__hash__`` and lets its exceptions through."""
+    return _machine.hash_object(key)
+
+
+def key_equals(address: i64, key: object) -> i64:
+    """Compare the key in the slot at *address* with *key*, without running any user code.
+
+    Returns 1 if they are the same object or equal, 0 if they differ or the slot is empty, -1 if only user
+    code can tell: one of them is not exactly a str, bytes, int, float, complex, bool or None.
+    """
+    return _machine.key_equals(address, key)
+
+
+def key_is_str(key: object) -> bool:
+    """Return whether *key* is exactly a str, which keeps its own hash."""
+    return _machine.key_is_str(key)
+
+
+def stored_hash(address: i64, hash_address: i64) -> i64:
+    """Return the hash of the key in the slot at *address*: a str's own, else the word at *hash_address*.
+
+    The caller keeps the key in its slot for the duration, by a lock.
+    """
+    return _machine.stored_hash(address, hash_address)
+
+
+def stored_key_is_str(address: i64) -> bool:
+    """Return whether the key in the slot at *address*, which a lock keeps there, is exactly a str."""
+    return _machine.stored_key_is_str(address)
+
+
+def reachability_fence(value: object) -> None:
+    """Keep *value* alive until here; compiled code drops a local variable after its last use."""
+    _machine.reachability_fence(value)
+
+
+# ---- blocks: for intermodal.memory only -------------------------------------------------------------------
+
+
+def block_new(words: i64, objects: i64) -> object:
+    """Return the storage of a new block with *words* zero words and then *objects* empty slots."""
+    return _machine.block_new(words, objects)
+
+
+def block_address(storage: object) -> i64:
+    """Return the address of the first word of *storage*, a multiple of 64."""
+    return _machine.block_address(storage)
+
+
+def block_objects(storage: object) -> i64:
+    """Return the address of the first object slot of *storage*, a multiple of 64."""
+    return _machine.block_objects(storage)
+
+
+def block_abandon_objects(storage: object) -> None:
+    """Declare that every object slot of *storage* is empty and stays empty: nobody will look at them."""
+    _machine.block_abandon_objects(storage)
+
+
+# At the foot, since _checked imports this module's functions.
+if COMPILED:
+    from intermodal import _checked as _machine
+else:
+    from intermodal import _simulated as _machine  # type: ignore[no-redef]

@@ -1,0 +1,10 @@
+"""Measures concurrent maps against one another: what ``intermodal bench`` runs.
+
+- :mod:`~intermodal.bench.workloads`: what is done to the maps.
+- :mod:`~intermodal.bench.contenders`: who is measured.
+- :mod:`~intermodal.bench.runner`: how.
+- :mod:`~intermodal.bench.report`: what came of it, and which contender it speaks for.
+- :mod:`~intermodal.bench.costs`: slowest insert and memory, for asv.
+
+Knows neither the command line nor any backend: maps come from ``open_map``.
+"""

@@ -1,0 +1,202 @@
+"""What users call: :func:`open_map` makes a map, :func:`backends` lists what there is to choose from.
+
+Chooses and checks arguments; knows nothing about any backend but what it declares.
+"""
+
+from __future__ import annotations
+
+import difflib
+import operator
+import os
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+from intermodal import registry
+from intermodal.capabilities import FIELDS, TYPES, BackendSpec, MapBackend, MapRequest
+from intermodal.errors import BackendLoadError, BackendNotFound, IntermodalError, OptionError
+from intermodal.maps import AnyMap, ConcurrentMap
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["backends", "open_map"]
+
+
+def open_map(
+    name: str | None = None,
+    *,
+    capacity: int | None = None,
+    key_type: type | str = object,
+    value_type: type | str = object,
+    reclaimer: str | None = None,
+    **options: Any,
+) -> AnyMap:
+    """Return a new, empty concurrent map of the backend that is named, or that meets the requirements.
+
+    Args:
+        name: name of an installed backend. Without one, the requirements choose: of the backends that meet
+            them all, the one that the environment variable ``INTERMODAL_BACKEND`` names, else the one of
+            lowest rank. The variable overrides the default, so it never overrules a requirement.
+        capacity: how many entries to expect; a hint.
+        key_type: what keys are: ``object``, ``intermodal.int64``, ``intermodal.float64``, or a name of these.
+        value_type: the same for values.
+        reclaimer: name of the memory reclaimer; None leaves it to the backend.
+        options: a keyword that is a field of :class:`intermodal.Capabilities` is a requirement, True or a
+            level (None and False stand for "do not care"); any other is an option of the backend.
+
+    Raises:
+        BackendNotFound: the name is not installed, or nothing meets the requirements; says what fails where.
+        BackendLoadError: the backend that was named, here or by the variable, is broken; says how.
+        OptionError: an argument is unknown or has a value that it cannot have; says what is allowed.
+
+    Choosing without a name loads the plugin of every installed backend once, by name only that one. Any
+    number of threads may call it at once.
+
+    >>> open_map("locked", capacity=1000)
+    {}
+    >>> open_map("lokced")  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+        ...
+    intermodal.errors.BackendNotFound: no backend 'lokced' is installed; did you mean 'locked'? Installed: ...
+    """
+    requirements = {
+        keyword: value
+        for keyword, value in options.items()
+        if keyword in FIELDS and value is not None and value is not False
+    }
+    request = MapRequest(
+        capacity=_check_capacity(capacity),
+        key_type=_type_name("key_type", key_type),
+        value_type=_type_name("value_type", value_type),
+        reclaimer=_check_reclaimer(reclaimer),
+    )
+    needs: dict[str, object] = {
+        "key_types": request.key_type,
+        "value_types": request.value_type,
+        "reclaimers": request.reclaimer,
+    }
+    backend = _choose(requirements, needs) if name is None else _named(name, requirements, needs)
+    own = {keyword: value for keyword, value in options.items() if keyword not in FIELDS}
+    request = attrs.evolve(request, options=_complete(backend, own))
+    try:
+        opened = backend.open(request)
+    except ImportError as cause:
+        if isinstance(cause, IntermodalError):
+            raise
+        raise registry.load_error(
+            backend.name, f"opening it raised {type(cause).__name__}: {cause}"
+        ) from cause
+    if not isinstance(opened, ConcurrentMap):
+        raise registry.load_error(backend.name, f"opening it returned {opened!r}, not a ConcurrentMap")
+    return opened
+
+
+def backends() -> tuple[BackendSpec, ...]:
+    """Return the description of every installed backend, sorted by name, the broken ones included.
+
+    Loads every plugin once, but no engine. Any number of threads may call it at once.
+
+    >>> [spec.name for spec in backends() if spec.name == "locked"]
+    ['locked']
+    """
+    return registry.specs()
+
+
+def _choose(requirements: Mapping[str, object], needs: Mapping[str, object]) -> MapBackend:
+    preferred = os.environ.get("INTERMODAL_BACKEND")
+    if preferred:
+        try:
+            backend = registry.load(preferred)
+        except (BackendNotFound, BackendLoadError) as error:
+            raise type(error)(f"INTERMODAL_BACKEND={preferred}: {error}") from error
+        if not _unmet(backend, requirements, needs):
+            return backend
+    fitting, rejected = [], []
+    for name in registry.names():
+        try:
+            backend = registry.load(name)
+        except BackendLoadError as error:
+            rejected.append(str(error))
+            continue
+        faults = _unmet(backend, requirements, needs)
+        if faults:
+            rejected.append(f"{name}: {'; '.join(faults)}")
+        else:
+            fitting.append(backend)
+    if not fitting:
+        reasons = "".join(f"\n  {reason}" for reason in rejected) or f" {registry.NOTHING_INSTALLED}"
+        raise BackendNotFound(f"no installed backend meets the requirements:{reasons}")
+    return min(fitting, key=operator.attrgetter("rank"))
+
+
+def _named(name: str, requirements: Mapping[str, object], needs: Mapping[str, object]) -> MapBackend:
+    if not isinstance(name, str):
+        raise OptionError(f"name must be the name of a backend, a str; got {name!r}")
+    backend = registry.load(name)
+    for kind, asked in (OptionError, needs), (BackendNotFound, requirements):
+        faults = backend.capabilities.unmet(asked)
+        if faults:
+            able = [
+                spec.name
+                for spec in registry.specs()
+                if spec.capabilities is not None and not spec.capabilities.unmet(asked)
+            ]
+            instead = f"backends that are: {', '.join(able) or 'none'}"
+            raise kind(f"backend {name!r} is not what is asked for: {'; '.join(faults)}; {instead}")
+    return backend
+
+
+def _unmet(backend: MapBackend, *asked: Mapping[str, object]) -> list[str]:
+    return [fault for requirements in asked for fault in backend.capabilities.unmet(requirements)]
+
+
+def _complete(backend: MapBackend, given: Mapping[str, object]) -> Mapping[str, Any]:
+    options = {option.name: option for option in backend.options}
+    for keyword, value in given.items():
+        if keyword not in options:
+            raise OptionError(_unknown(backend.name, keyword, list(options)))
+        fault = options[keyword].fault(value)
+        if fault is not None:
+            raise OptionError(f"backend {backend.name!r}: {fault}")
+    return MappingProxyType({name: given.get(name, option.default) for name, option in options.items()})
+
+
+def _unknown(name: str, keyword: str, options: list[str]) -> str:
+    general = registry.PARAMETERS[1:]
+    near = difflib.get_close_matches(keyword, options, n=1)
+    near = near or difflib.get_close_matches(keyword, [*general, *FIELDS], n=1)
+    meant = f"; did you mean {near[0]!r}?" if near else "."
+    return (
+        f"backend {name!r} has no option {keyword!r}{meant} Its options: {', '.join(options) or 'none'}; "
+        f"every backend's: {', '.join(general)}; requirements: {', '.join(FIELDS)}"
+    )
+
+
+def _check_capacity(capacity: object) -> int | None:
+    if capacity is None:
+        return None
+    try:
+        count = operator.index(capacity)  # type: ignore[arg-type]  # that is the question
+    except TypeError:
+        count = -1
+    if count < 0 or isinstance(capacity, bool):
+        raise OptionError(f"capacity must be a number of entries, an int of at least 0; got {capacity!r}")
+    return count
+
+
+def _check_reclaimer(reclaimer: object) -> str | None:
+    if reclaimer is not None and not isinstance(reclaimer, str):
+        raise OptionError(f"reclaimer must be the name of a reclaimer, a str, or None; got {reclaimer!r}")
+    return reclaimer
+
+
+def _type_name(parameter: str, given: object) -> str:
+    for name, marker in TYPES.items():
+        if given is marker or (isinstance(given, str) and given == name):
+            return name
+    raise OptionError(
+        f"{parameter} must be object, intermodal.int64 or intermodal.float64, or one of the names "
+        f"{', '.join(map(repr, TYPES))}; got {given!r}"
+    )

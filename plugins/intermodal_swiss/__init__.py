@@ -1,0 +1,46 @@
+"""The ``swiss`` backend: 16-slot groups, lock-free reads, incremental resize."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from intermodal.plugins import Capabilities, MapBackend, MapRequest, hookimpl
+
+if TYPE_CHECKING:
+    from intermodal.maps import AnyMap
+    from intermodal_swiss._public import SwissMap
+
+__all__ = ["SwissMap"]
+
+
+def _open(request: MapRequest) -> AnyMap:
+    from intermodal_swiss._public import SwissMap
+
+    return SwissMap.with_capacity(request.capacity or 0)
+
+
+@hookimpl
+def intermodal_map_backend() -> MapBackend:
+    return MapBackend(
+        name="swiss",
+        summary="Swiss table: reads without locks, one short lock per written group, resizes in small steps",
+        capabilities=Capabilities(
+            points="linearizable",
+            iteration="each_once",
+            length="settled",
+            length_cost="O(1)",
+            clear="stepwise",
+            lock_free_reads=True,
+            handles=True,
+        ),
+        open=_open,
+        rank=10,
+    )
+
+
+def __getattr__(name: str) -> object:
+    if name != "SwissMap":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from intermodal_swiss import _public
+
+    return _public.SwissMap

@@ -1,0 +1,503 @@
+"""The table of a Swiss map: its memory, and the operations on one key.
+
+The idea
+========
+Entries lie in *groups* of 16 slots. Beside each group are 16 one-byte *tags*: seven bits of each entry's
+hash, or EMPTY. One vector instruction compares a key's tag with all 16, so a look-up reads one cache line of
+tags, then the one slot whose tag matches, then answers; the keys of other slots are almost never touched.
+
+A key belongs to its *home* group, chosen by the top bits of its hash. If the home is full, the entry is
+placed in the next group with a free slot: it is *displaced*, and every full group that it passed counts it in
+its *overflow* word. A search walks on only while that count is not zero, so there are no tombstones (F14's
+invention)::
+
+    words     group 0                                  group 1
+    tags      [c3 00 a1 00 ... ]  16 bytes             [41 9f ...]        41: displaced, 9f: at home
+    lock      version | MOVED | LOCKED                 ...                one word
+    overflow  1 = one entry of home 0 lies further on  0                  one word
+
+    slots     (key, value) (empty) (key, value) ...    (key, value) ...   16 x 16 bytes
+    distances of displaced entries from their homes    1 ...              16 bytes, touched only for them
+    hashes    of keys that are not str                 ...                16 x 8 bytes, touched only for them
+
+Worked example, two groups: "x" has hash bits home=0 and tag=43 (7 bits). Tag byte 0x80 | 0x43 = c3 goes to a
+free byte of group 0, the pair to the same slot. When group 0 is full, a further key with home 0 and low six
+bits 01 goes to group 1 with tag 0x40 | 0x01 = 41 and distance 1, and overflow[0] becomes 1.
+
+Who owns what
+=============
+The lock word of a home guards *the set of keys with that home*, wherever their slots lie. A slot is claimed
+from EMPTY to BUSY with a compare-and-exchange on its tag, by whoever holds the lock of the key's home; from
+then until its tag is EMPTY again it is that home's. So one lock covers one key, two homes never wait for each
+other, and no thread ever holds two locks.
+
+The lock word holds a version: every insertion, removal or move of a key of this home adds VERSION_STEP before
+its effect can be confused with the state before. Replacing a value does not.
+
+Reading takes no lock: load the version, search, load the value, load the version again. Writing searches in
+the same way without a lock; then it takes the lock *by a compare-and-exchange that expects the version at
+which it searched*: success proves that the search is still right. Hence user code (``__eq__``) runs during
+searches only, never under a lock. The interleavings are argued at each racing line below.
+
+Functions take the table's addresses as plain words ("geometry": headers, slots, groups), so that a
+handle can call them without touching a shared reference count. Whoever calls them keeps the table alive.
+
+Sources: Google's Swiss tables (abseil), Facebook's F14 (overflow counts), the scc crate (one lock per bucket,
+incremental rehash by top bits), sequence locks (Lameter, Boehm), fast range reduction (Lemire). May import
+only core's public names.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final, final
+
+from mypy_extensions import i64
+
+from intermodal.atomics import (
+    ACQUIRE,
+    RELAXED,
+    RELEASE,
+    SEQ_CST,
+    compare_exchange_byte,
+    count_trailing_zeros,
+    fast_range,
+    fetch_add,
+    key_equals,
+    key_is_str,
+    load,
+    match_bytes,
+    object_exchange,
+    object_is,
+    object_load,
+    object_store,
+    object_take,
+    prefetch,
+    reachability_fence,
+    store,
+    store_byte,
+    try_lock,
+    unlock,
+)
+from intermodal.memory import Block
+
+# ---- layout -----------------------------------------------------------------------------------------------
+
+GROUP_SLOTS: Final = 16
+#: Bytes of a group's header: 16 tags, lock word, overflow word.
+HEADER_BYTES: Final = 32
+LOCK: Final = 16
+OVERFLOW: Final = 24
+#: Bytes of a slot, key then value, and of a group's slots.
+SLOT_BYTES: Final = 16
+GROUP_BYTES: Final = 256
+VALUE: Final = 8
+#: Words before the headers: the resize's cursor, its count of moved homes, room in the next table; one cache
+#: line each, since different threads write them.
+CONTROL_WORDS: Final = 24
+CURSOR: Final = 0
+MODE: Final = 8
+MOVED_HOMES: Final = 64
+ROOM: Final = 128
+
+# Whether the resize copies the entries, or leaves them to be dropped (clear).
+COPY: Final = 0
+DISCARD: Final = 1
+
+# Tags. A resident entry (in its home group) has bit 7 set and seven bits of hash, a displaced one has bits 7
+# and 6 = 01 and six bits: the holder of a home's lock recognises its residents without looking at any key.
+EMPTY: Final = 0
+BUSY: Final = 1
+DISPLACED: Final = 0x40
+RESIDENT: Final = 0x80
+
+# The lock word: bit 0 is the lock of intermodal.atomics.try_lock.
+LOCKED: Final = 1
+#: The keys of this home live in the next table; stays set for ever.
+MOVED: Final = 2
+VERSION_STEP: Final = 4
+
+# ---- results ----------------------------------------------------------------------------------------------
+
+# Of a search: a slot's address, or one of these.
+NOT_FOUND: Final = 0
+ASK_KEYS: Final = -1  # only the keys' own __eq__ can tell
+CHANGED: Final = -2  # the home changed while a key's __eq__ ran
+
+# Of a write.
+RETRY: Final = 0  # nothing was done: the home is locked, changed, moved or full, or __eq__ must be asked
+DONE_INSERTED: Final = 1
+DONE_REPLACED: Final = 2
+DONE_REMOVED: Final = 3
+REFUSED: Final = 4  # the condition did not hold; nothing was done
+
+# Conditions of a write.
+ALWAYS: Final = 0
+IF_ABSENT: Final = 1
+IF_PRESENT: Final = 2
+IF_IDENTICAL: Final = 3
+
+# ---- the map's shared words --------------------------------------------------------------------------------
+# One line with the phase of resizing, then the number of entries in stripes by home, so that threads changing
+# different keys seldom write the same line.
+
+LINE: Final = 64
+COUNTS: Final = 64
+STRIPES: Final = 8
+STRIPE_MASK: Final = 7
+#: Where the next popitem() begins to look; any value will do.
+POP_FROM: Final = 576
+SHARED_WORDS: Final = 80
+
+# The phase word counts resizes in its upper bits; bit 0 is the lock of intermodal.atomics.try_lock.
+PHASE_MASK: Final = 3
+IDLE: Final = 0
+PREPARING: Final = 1  # locked
+MOVING: Final = 2
+PHASE_STEP: Final = 4
+
+# ---- sentinels, never seen by a caller of the map ---------------------------------------------------------
+
+#: What :func:`read` returns for "ask the slow path".
+RETRY_READ: Final = object()
+#: What a write is given as new value for "no entry".
+REMOVE: Final = object()
+#: What a read is given as fallback to learn that there is no entry.
+MISSING: Final = object()
+
+#: Distance of a displaced entry whose real one does not fit in a byte: its hash is in the column.
+FAR: Final = 255
+MAXIMUM_GROUPS: Final = 1 << 40
+#: Groups from which on the slots, 2 MB, are too many for a core's own cache. In a smaller map prefetching
+#: only fetches lines that another core has just written.
+PREFETCH_GROUPS: Final = 1 << 13
+
+
+@final
+class Table:
+    """The memory of one table, and the table that follows it while it is being resized."""
+
+    def __init__(self, groups: int) -> None:
+        self.groups: Final[i64] = groups
+        words_per_group = (HEADER_BYTES + GROUP_SLOTS) // 8 + GROUP_SLOTS
+        self.block: Final = Block(CONTROL_WORDS + groups * words_per_group, groups * GROUP_SLOTS * 2)
+        self.control: Final[i64] = self.block.address
+        self.headers: Final[i64] = self.control + CONTROL_WORDS * 8
+        self.slots: Final[i64] = self.block.objects_address
+        #: Where moved homes went, from before the first one is MOVED until that table is the current one.
+        self.next: Table | None = None
+
+    def lock_of(self, h: i64) -> i64:
+        """Return the address of the lock word of the home of mixed hash *h*."""
+        return self.headers + fast_range(h, self.groups) * HEADER_BYTES + LOCK
+
+    def capacity(self) -> i64:
+        """Return the number of slots."""
+        return self.groups * GROUP_SLOTS
+
+
+def distance_of(headers: i64, groups: i64, index: i64) -> i64:
+    """Return the address of the distance of slot *index*: the distances follow the headers."""
+    return headers + groups * HEADER_BYTES + index
+
+
+def hash_of(headers: i64, groups: i64, index: i64) -> i64:
+    """Return the address of the hash of slot *index*: the hashes follow the distances."""
+    return headers + groups * (HEADER_BYTES + GROUP_SLOTS) + index * 8
+
+
+def following_group(group: i64, groups: i64) -> i64:
+    """Return the group that entries overflow into from *group*."""
+    group += 1
+    return group if group < groups else 0
+
+
+def prefetch_group(slots: i64) -> None:
+    """Ask for a group's slots while its tags are on their way: a large map waits for one miss, not two."""
+    prefetch(slots)
+    prefetch(slots + 64)
+    prefetch(slots + 128)
+    prefetch(slots + 192)
+
+
+# ---- searching --------------------------------------------------------------------------------------------
+
+
+def locate(headers: i64, slots: i64, groups: i64, home: i64, h: i64, key: object) -> i64:
+    """Search *key* among the entries of *home*: the address of its slot, NOT_FOUND or ASK_KEYS.
+
+    The answer is right for one moment if the home's version did not change from before the call until after
+    it; the caller checks that. A key that is there throughout is found: nothing moves an entry without a new
+    version, and an overflow count is at least the number of entries that lie beyond its group, because a
+    writer raises it before the entry's tag can be seen and lowers it after the tag is gone.
+    """
+    if groups >= PREFETCH_GROUPS:
+        prefetch_group(slots + home * GROUP_BYTES)
+    group = home
+    tag: i64 = RESIDENT | (h & 0x7F)
+    while True:
+        header = headers + group * HEADER_BYTES
+        matches = match_bytes(header, tag)
+        while matches != 0:
+            slot = slots + group * GROUP_BYTES + count_trailing_zeros(matches) * SLOT_BYTES
+            equal = key_equals(slot, key)
+            if equal > 0:
+                return slot
+            if equal < 0:
+                return ASK_KEYS
+            matches &= matches - 1
+        if load(header + OVERFLOW, RELAXED) == 0:
+            return NOT_FOUND
+        group = following_group(group, groups)
+        if group == home:
+            return NOT_FOUND  # every group is full, or counts an entry that is being removed
+        tag = DISPLACED | (h & 0x3F)
+
+
+def locate_asking(table: Table, h: i64, key_hash: i64, key: object, version: i64) -> i64:
+    """Search like :func:`locate`, letting the keys compare themselves: a slot, NOT_FOUND or CHANGED.
+
+    User code runs here, under no lock: it may raise, block, or change this very map. So after each comparison
+    the version is checked, and the answer is CHANGED unless it is still *version*. The stored hash is
+    compared first, as dict does, so that ``__eq__`` only sees keys of equal hash.
+    """
+    lock = table.lock_of(h)
+    home = fast_range(h, table.groups)
+    group = home
+    tag: i64 = RESIDENT | (h & 0x7F)
+    while True:
+        header = table.headers + group * HEADER_BYTES
+        matches = match_bytes(header, tag)
+        while matches != 0:
+            index = group * GROUP_SLOTS + count_trailing_zeros(matches)
+            slot = table.slots + index * SLOT_BYTES
+            equal = key_equals(slot, key)
+            if equal < 0:
+                stored: Any = object_load(slot, RETRY_READ)  # Any: its __eq__ may return any object
+                if stored is RETRY_READ:
+                    return CHANGED
+                if key_is_str(stored):
+                    same_hash = hash(stored) == key_hash
+                else:
+                    same_hash = load(hash_of(table.headers, table.groups, index), RELAXED) == key_hash
+                # The pair (key, hash) is of one entry only if the home did not change in between.
+                if same_hash:
+                    if load(lock, ACQUIRE) | LOCKED != version | LOCKED:
+                        return CHANGED
+                    if stored == key:
+                        equal = 1
+                    if load(lock, ACQUIRE) | LOCKED != version | LOCKED:
+                        return CHANGED
+            if equal > 0:
+                return slot
+            matches &= matches - 1
+        if load(header + OVERFLOW, RELAXED) == 0:
+            return NOT_FOUND
+        group = following_group(group, table.groups)
+        if group == home:
+            return NOT_FOUND
+        tag = DISPLACED | (h & 0x3F)
+
+
+def read(headers: i64, slots: i64, groups: i64, h: i64, key: object, fallback: object) -> object:
+    """Return the value of *key*, *fallback* if it has none, or RETRY_READ. Takes no lock.
+
+    The version before and after brackets the search and the load of the value. Writers add to the version
+    before they empty a slot, and whoever fills the slot next does so after that (it saw the EMPTY tag that
+    was stored later, RELEASE/ACQUIRE): so a value that belongs to another key, or an emptied slot, comes with
+    a changed version. Replacing a value changes no version: the value loaded is the old one or the new one,
+    each the key's value at a moment during this call. MOVED is part of the version: an answer from a table
+    that no longer has the key's home is not given. LOCKED is not: a writer that has changed nothing yet does
+    not disturb readers.
+    """
+    home = fast_range(h, groups)
+    lock = headers + home * HEADER_BYTES + LOCK
+    version = load(lock, ACQUIRE)
+    if version & MOVED:
+        return RETRY_READ
+    slot = locate(headers, slots, groups, home, h, key)
+    if slot > 0:
+        # An empty slot: a removal is under way, and has taken the value. Whoever asks for that only after the
+        # version has been checked may find the slot full again, with another key's value.
+        value = object_load(slot + VALUE, fallback)
+        return value if (load(lock, ACQUIRE) ^ version) | LOCKED == LOCKED else RETRY_READ
+    if slot == NOT_FOUND and (load(lock, ACQUIRE) ^ version) | LOCKED == LOCKED:
+        return fallback
+    return RETRY_READ
+
+
+# ---- writing ----------------------------------------------------------------------------------------------
+
+
+def claim(headers: i64, groups: i64, home: i64) -> i64:
+    """Claim an EMPTY slot for an entry of *home*, nearest first: its index, or -1 if every slot is taken.
+
+    The slot's tag is BUSY afterwards: no search matches it, nobody else claims it. Full groups on the way
+    have counted the entry in their overflow word.
+    """
+    group = home
+    while True:
+        header = headers + group * HEADER_BYTES
+        free = match_bytes(header, EMPTY)
+        while free != 0:
+            index = count_trailing_zeros(free)
+            # Homes that overflow into this group claim its slots at the same time: one wins each slot.
+            if compare_exchange_byte(header + index, EMPTY, BUSY):
+                return group * GROUP_SLOTS + index
+            free &= free - 1
+        fetch_add(header + OVERFLOW, 1, RELEASE)
+        group = following_group(group, groups)
+        if group == home:
+            uncount(headers, groups, home, home)
+            return -1
+
+
+def uncount(headers: i64, groups: i64, home: i64, group: i64) -> None:
+    """Take an entry of *home* out of the overflow words from its home up to *group*; all, if the same."""
+    passed = home
+    while True:
+        fetch_add(headers + passed * HEADER_BYTES + OVERFLOW, -1, RELEASE)
+        passed = following_group(passed, groups)
+        if passed == group:
+            return
+
+
+def publish(headers: i64, groups: i64, home: i64, index: i64, h: i64, key_hash: i64, is_str: bool) -> None:
+    """Store what cannot be had from the key, then the tag, RELEASE: now searches find the slot.
+
+    A displaced entry is recognised as its home's by its distance, or by its hash if it is FAR.
+    """
+    group = index >> 4
+    tag: i64 = RESIDENT | (h & 0x7F)
+    far = False
+    if group != home:
+        tag = DISPLACED | (h & 0x3F)
+        distance = group - home if group > home else group - home + groups
+        far = distance >= FAR
+        store_byte(distance_of(headers, groups, index), FAR if far else distance)
+    if far or not is_str:
+        store(hash_of(headers, groups, index), key_hash, RELAXED)
+    store_byte(headers + group * HEADER_BYTES + (index & 15), tag)
+
+
+def release_slot(headers: i64, groups: i64, home: i64, index: i64) -> None:
+    """Let the emptied slot *index* be claimed again, and take its entry out of the overflow words."""
+    group = index >> 4
+    store_byte(headers + group * HEADER_BYTES + (index & 15), EMPTY)
+    if group != home:
+        uncount(headers, groups, home, group)
+
+
+def write(
+    headers: i64,
+    slots: i64,
+    groups: i64,
+    shared: i64,
+    h: i64,
+    key_hash: i64,
+    key: object,
+    condition: i64,
+    expected: object,
+    new: object,
+) -> tuple[i64, object]:
+    """Search without a lock, then change the entry of *key* under its home's lock: (result, previous value).
+
+    RETRY means that nothing was done and the slow path has to do it.
+    """
+    home = fast_range(h, groups)
+    version = load(headers + home * HEADER_BYTES + LOCK, ACQUIRE)
+    if version & (LOCKED | MOVED):
+        return RETRY, None
+    slot = locate(headers, slots, groups, home, h, key)
+    if slot == ASK_KEYS:
+        return RETRY, None
+    phase = load(shared, RELAXED)
+    if slot == NOT_FOUND and phase & PHASE_MASK != IDLE:
+        return RETRY, None
+    return commit(
+        headers, slots, groups, home, version, slot, shared, phase, h, key_hash, key, condition, expected, new
+    )
+
+
+def commit(
+    headers: i64,
+    slots: i64,
+    groups: i64,
+    home: i64,
+    version: i64,
+    slot: i64,
+    shared: i64,
+    phase: i64,
+    h: i64,
+    key_hash: i64,
+    key: object,
+    condition: i64,
+    expected: object,
+    new: object,
+) -> tuple[i64, object]:
+    """Carry out a write whose search, at *version*, ended with *slot*: (result, previous value).
+
+    Taking the lock by expecting *version* proves that no key of this home came, went or moved since the
+    search. A refusal changes nothing, so it takes no lock: it is right at the moment when the version is
+    still the same.
+    """
+    lock = headers + home * HEADER_BYTES + LOCK
+    if slot > 0:
+        if condition == IF_ABSENT:
+            present = object_load(slot + VALUE, REMOVE)
+            if present is REMOVE or (load(lock, ACQUIRE) ^ version) | LOCKED != LOCKED:
+                return RETRY, None
+            return REFUSED, present
+        if not try_lock(lock, version):
+            return RETRY, None
+        if condition == IF_IDENTICAL and not object_is(slot + VALUE, expected):
+            unlock(lock, version)
+            return REFUSED, None
+        if new is REMOVE:
+            return DONE_REMOVED, remove_locked(headers, slots, groups, home, version, slot, shared)
+        old = object_exchange(slot + VALUE, new, None)
+        unlock(lock, version)
+        return DONE_REPLACED, old  # the old value dies outside the lock
+
+    if new is REMOVE or condition == IF_PRESENT or condition == IF_IDENTICAL:
+        return (REFUSED if load(lock, ACQUIRE) == version else RETRY), None
+    if not try_lock(lock, version):
+        return RETRY, None
+    # Dekker with the start of a resize (SharedState.start): it changes the phase, then adds up the counts;
+    # here the entry is counted, then the phase read again, both SEQ_CST. So either the sum has this entry, or
+    # this thread sees the new phase and steps back. The next table is therefore never promised too little
+    # room.
+    count = shared + COUNTS + (home & STRIPE_MASK) * LINE
+    fetch_add(count, 1, SEQ_CST)
+    index: i64 = -1
+    if load(shared, SEQ_CST) == phase:
+        index = claim(headers, groups, home)
+    if index < 0:
+        fetch_add(count, -1, RELAXED)
+        unlock(lock, version)
+        return RETRY, None
+    slot = slots + index * SLOT_BYTES
+    object_store(slot, key)
+    object_store(slot + VALUE, new)
+    publish(headers, groups, home, index, h, key_hash, key_is_str(key))
+    unlock(lock, version + VERSION_STEP)
+    return DONE_INSERTED, None
+
+
+def remove_locked(
+    headers: i64, slots: i64, groups: i64, home: i64, version: i64, slot: i64, shared: i64
+) -> object:
+    """Remove the entry in *slot*, release the home's lock and return the value.
+
+    The new version comes first: whoever finds the slot emptied, or filled with another home's entry, finds
+    the version changed. Readers stop seeing the entry when its value is taken; the tag goes last.
+    """
+    lock = headers + home * HEADER_BYTES + LOCK
+    # RELAXED, since the ACQ_REL exchange of object_take comes after it for everybody.
+    store(lock, (version + VERSION_STEP) | LOCKED, RELAXED)
+    value = object_take(slot + VALUE, None)
+    key = object_take(slot, None)
+    release_slot(headers, groups, home, (slot - slots) >> 4)
+    fetch_add(shared + COUNTS + (home & STRIPE_MASK) * LINE, -1, RELAXED)
+    unlock(lock, version + VERSION_STEP)
+    reachability_fence(key)  # it dies here, outside the lock
+    return value

@@ -1,0 +1,33 @@
+"""Compiles the modules named here; everything else about the distribution is in pyproject.toml.
+
+INTERMODAL_PURE=1 installs the same sources uncompiled.
+"""
+
+import sys
+from pathlib import Path
+
+from setuptools import setup
+
+sys.path.insert(0, str(Path(__file__).parent / "core"))
+
+from intermodal.build import mypycify
+
+# Left out, and why: __init__ modules and hook implementations (pluggy reads their code objects), atomics (its
+# functions are what compiled callers inline), _simulated (the reference), attrs classes (they stay ordinary
+# classes when compiled), _views (derives from the standard library's classes), the command line.
+COMPILED = {
+    "intermodal": [
+        "core/intermodal/_checked.py",
+        "core/intermodal/maps.py",
+        "core/intermodal/memory.py",
+    ],
+    "intermodal_locked": ["plugins/intermodal_locked/_map.py"],
+    "intermodal_swiss": [
+        "plugins/intermodal_swiss/_iterate.py",
+        "plugins/intermodal_swiss/_map.py",
+        "plugins/intermodal_swiss/_state.py",
+        "plugins/intermodal_swiss/_table.py",
+    ],
+}
+
+setup(ext_modules=mypycify(COMPILED))
