@@ -1,0 +1,181 @@
+"""Which older values a read may get: an operational model of C11's acquire, release, relaxed and seq_cst.
+
+Every location has the history of its values in this run. Every thread has a *view*: of each location the
+oldest value that it may still read. A write hands on the writer's view if it is a release (or after a release
+fence); a read that acquires (or an acquire fence after it) joins it. Sequentially consistent operations and
+fences share one more view. So without the fence between a store and a load, the reader-indicator protocols
+fail here as they do on processors (store buffering), and a message passed without acquire and release is
+seen without what was written before it.
+
+Not in the model: a write never comes between two older ones of its location, and no read gets a value that is
+yet to be written (load buffering).
+
+Sources: Kang, Hur, Lahav, Vafeiadis, Dreyer, A promising semantics for relaxed-memory concurrency (views,
+without promises); Lahav, Vafeiadis, Kang, Hur, Dreyer, Repairing sequential consistency in C/C++11.
+
+May import only atomics and ``execution``.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from intermodal.atomics import ACQ_REL, RELAXED, RELEASE, SEQ_CST
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable
+
+    from intermodal.testing.scheduler.execution import Execution
+
+#: Of each location the position in its history, at least; 0, the value before the run, if it is not there.
+View = dict["Hashable", int]
+
+
+def _join(view: View, other: View | None) -> None:
+    if other:
+        for location, position in other.items():
+            if position > view.get(location, 0):
+                view[location] = position
+
+
+def is_same(old: Any, new: Any) -> bool:
+    """Return whether a location that held *old* and now holds *new* has not changed."""
+    return new is old or (type(new) is int and type(old) is int and new == old)
+
+
+class _Thread:
+    """What one thread knows."""
+
+    def __init__(self, start: View) -> None:
+        self.view: View = dict(start)
+        #: What relaxed reads have got, for a later acquire fence.
+        self.unacquired: View = {}
+        #: What a release fence has released, for later relaxed writes.
+        self.released: View | None = None
+
+
+class OlderValues:
+    """The values that each location has had, and which of them each thread may read.
+
+    Args:
+        execution: the run; its strategy chooses the value.
+    """
+
+    def __init__(self, execution: Execution) -> None:
+        self._execution: Final = execution
+        #: Of each location its values, oldest first, each with the view that it hands on.
+        self._history: dict[Hashable, list[tuple[Any, View | None]]] = {}
+        self._threads: dict[int, _Thread] = {}
+        self._sequential: View = {}
+        #: What the threads of a phase begin with: everything.
+        self._start: View = {}
+
+    def begin_phase(self) -> None:
+        """Let the threads that begin now know all that has been written."""
+        self._start = {location: len(values) - 1 for location, values in self._history.items()}
+        self._threads = {}
+
+    def _thread(self) -> _Thread:
+        current = self._execution.current
+        assert current is not None
+        thread = self._threads.get(current.index)
+        if thread is None:
+            thread = self._threads[current.index] = _Thread(self._start)
+        return thread
+
+    def _oldest(self, thread: _Thread, location: Hashable, order: int) -> int:
+        oldest = thread.view.get(location, 0)
+        return max(oldest, self._sequential.get(location, 0)) if order == SEQ_CST else oldest
+
+    # ---- accesses of the current thread -----------------------------------------------------------------
+
+    def read(self, location: Hashable, order: int, newest: Any) -> Any:
+        """Return what a read of *location* gets: *newest*, or what the strategy chooses."""
+        return self.read_one_of([location], order, [newest])[0]
+
+    def read_one_of(self, locations: list[Hashable], order: int, newest: list[Any]) -> list[Any]:
+        """Return what reads of *locations* get, of which at most one gets an older value."""
+        values = list(newest)
+        choices = []
+        thread = self._thread()
+        for at, location in enumerate(locations):
+            history = self._history.get(location)
+            if history is not None:
+                last = len(history) - 1
+                choices += [(at, age) for age in range(1, last - self._oldest(thread, location, order) + 1)]
+        chosen = self._execution.choose_age(len(choices) + 1) if choices else 0
+        for at, location in enumerate(locations):
+            history = self._history.get(location)
+            if history is None:
+                continue
+            position = len(history) - 1
+            if chosen and choices[chosen - 1][0] == at:
+                position -= choices[chosen - 1][1]
+                values[at] = history[position][0]
+                self._execution.outdated(location)
+            self._has_read(thread, location, position, order)
+        return values
+
+    def _has_read(self, thread: _Thread, location: Hashable, position: int, order: int) -> None:
+        if position > thread.view.get(location, 0):
+            thread.view[location] = position
+        handed_on = self._history[location][position][1]
+        _join(thread.unacquired if order in (RELAXED, RELEASE) else thread.view, handed_on)
+
+    def write(self, location: Hashable, order: int, old: Any, new: Any) -> None:
+        """Note a write."""
+        self._append(location, order, old, new, None)
+
+    def update(self, location: Hashable, order: int, old: Any, new: Any) -> None:
+        """Note a read of the newest value and a write, in one; only a read if nothing was written."""
+        if self._execution.current is None:
+            return
+        history = self._history.setdefault(location, [(old, None)])
+        self._has_read(self._thread(), location, len(history) - 1, order)
+        if is_same(old, new):
+            return
+        self._append(location, order, old, new, history[-1][1])  # it continues the release sequence
+
+    def _append(self, location: Hashable, order: int, old: Any, new: Any, continued: View | None) -> None:
+        if self._execution.current is None:
+            self._history.pop(location, None)
+            self._start.pop(location, None)
+            return
+        history = self._history.setdefault(location, [(old, None)])
+        thread = self._thread()
+        position = len(history)
+        thread.view[location] = position
+        if order in (RELEASE, ACQ_REL, SEQ_CST):
+            handed_on: View | None = dict(thread.view)
+        else:
+            handed_on = dict(thread.released) if thread.released is not None else None
+        if continued:
+            handed_on = handed_on if handed_on is not None else {}
+            _join(handed_on, continued)
+        history.append((new, handed_on))
+        if order == SEQ_CST:
+            self._sequential[location] = position
+
+    def fence(self, order: int) -> None:
+        """Note a fence."""
+        if self._execution.current is None:
+            return
+        thread = self._thread()
+        if order != RELEASE:
+            _join(thread.view, thread.unacquired)
+        if order == SEQ_CST:
+            _join(self._sequential, thread.view)
+            _join(thread.view, self._sequential)
+        if order in (RELEASE, ACQ_REL, SEQ_CST):
+            thread.released = dict(thread.view)
+
+    # ---- locks: whoever acquires knows what the one that released knew ----------------------------------
+
+    def release_view(self) -> View:
+        """Return what the current thread knows."""
+        return dict(self._thread().view) if self._execution.current is not None else {}
+
+    def acquire_view(self, view: View) -> None:
+        """Let the current thread know that."""
+        if self._execution.current is not None:
+            _join(self._thread().view, view)

@@ -1,0 +1,1 @@
+"""Small deliberate defects, and the evidence that finds each."""

@@ -1,0 +1,750 @@
+"""The mutants: what is changed, why it is wrong, and which evidence finds it.
+
+A mutant is a search text that occurs exactly once in its file, and its replacement. Imports nothing of
+intermodal: the catalogue is read by whoever mutates a copy.
+"""
+
+from __future__ import annotations
+
+import attrs
+
+TABLE = "plugins/intermodal_swiss/_table.py"
+STATE = "plugins/intermodal_swiss/_state.py"
+ITERATE = "plugins/intermodal_swiss/_iterate.py"
+MAP = "plugins/intermodal_swiss/_map.py"
+SIMULATED = "core/intermodal/_simulated.py"
+HEADER = "core/intermodal/atomics.h"
+
+INTERRUPTIONS = "tests/test_swiss_interruptions.py"
+ONE_INSTANT = f"{INTERRUPTIONS}::test_an_operation_that_others_interrupt_takes_effect_at_one_instant"
+RESIZED = f"{INTERRUPTIONS}::test_an_operation_that_a_resize_interrupts_does_what_it_does_without"
+ITERATION = f"{INTERRUPTIONS}::test_an_iteration_that_others_interrupt_yields_what_stays_exactly_once"
+OWN_VIEW = f"{INTERRUPTIONS}::test_an_operation_that_its_own_view_interrupts_keeps_to_its_table"
+
+
+@attrs.frozen(kw_only=True)
+class Mutant:
+    """A deliberate defect.
+
+    Attributes:
+        name: what was done, in the fewest words.
+        file: the file that is changed, relative to the tree.
+        edits: pairs of a text that occurs once in the file and its replacement, made in this order.
+        why: what goes wrong.
+        test: the pytest node that fails in the pure build.
+        probe: the check of probe.py that fails on the changed header.
+        compiled: the tests or the stress workload with which threads of a compiled build find it.
+        free_threaded: whether it changes nothing where there is a GIL.
+        equivalent: why nothing can find it, or why only another machine can; None if something must.
+    """
+
+    name: str
+    file: str
+    edits: tuple[tuple[str, str], ...]
+    why: str
+    test: str | None = None
+    probe: str | None = None
+    compiled: str | None = None
+    free_threaded: bool = False
+    equivalent: str | None = None
+
+    def apply(self, source: str) -> str:
+        """Return the mutated *source* of the file. Raises ValueError for a text that is not there once."""
+        for search, replacement in self.edits:
+            if source.count(search) != 1:
+                raise ValueError(
+                    f"mutant {self.name!r}: this occurs {source.count(search)} times in {self.file}, not once; "
+                    f"let the mutant follow the code:\n{search}"
+                )
+            source = source.replace(search, replacement)
+        return source
+
+
+MUTANTS = [
+    # ---- looking twice ---------------------------------------------------------------------------------
+    Mutant(
+        name="read does not look at the version again after a hit",
+        file=TABLE,
+        edits=(
+            (
+                "        return value if (load(lock, ACQUIRE) ^ version) | LOCKED == LOCKED else RETRY_READ\n",
+                "        return value\n",
+            ),
+        ),
+        why="a key removed and another put in its slot meanwhile: the reader gets the other key's value",
+        test=f"{ONE_INSTANT}[small-get-gives its slot to its twin-there-int]",
+    ),
+    Mutant(
+        name="read asks whether the slot was empty when the version has been checked",
+        file=TABLE,
+        edits=(
+            (
+                "        return value if (load(lock, ACQUIRE) ^ version) | LOCKED == LOCKED else RETRY_READ\n",
+                (
+                    "        if (load(lock, ACQUIRE) ^ version) | LOCKED != LOCKED:\n            return RETRY_READ\n"
+                    "        return fallback if object_load(slot + VALUE, MISSING) is MISSING else value\n"
+                ),
+            ),
+            (
+                "        value = object_load(slot + VALUE, fallback)\n",
+                "        value = object_load(slot + VALUE, None)\n",
+            ),
+        ),
+        why="the slot may be full again by then: None is made up as the key's value",
+        test="tests/test_swiss_schedules.py::test_a_slot_that_is_used_again_does_not_make_up_a_value",
+    ),
+    Mutant(
+        name="read does not look at the version again after a miss",
+        file=TABLE,
+        edits=(
+            (
+                "if slot == NOT_FOUND and (load(lock, ACQUIRE) ^ version) | LOCKED == LOCKED:",
+                "if slot == NOT_FOUND:",
+            ),
+        ),
+        why="the home moves to the next table during the search: a key that is there throughout is missed",
+        test=f"{RESIZED}[small-get-resizes-there-int]",
+    ),
+    Mutant(
+        name="read ignores MOVED",
+        file=TABLE,
+        edits=(("    if version & MOVED:\n        return RETRY_READ\n", ""),),
+        why="a moved home looks empty in the old table",
+        test="tests/test_swiss.py::test_reading_alone_finishes_a_resize[owner]",
+    ),
+    Mutant(
+        name="commit locks whatever version there is",
+        file=TABLE,
+        edits=(
+            (
+                "        if not try_lock(lock, version):\n            return RETRY, None\n        if condition == IF_IDENTICAL",
+                (
+                    "        version = load(lock, ACQUIRE) & ~LOCKED\n        if not try_lock(lock, version):\n"
+                    "            return RETRY, None\n        if condition == IF_IDENTICAL"
+                ),
+            ),
+        ),
+        why="the slot found by the search may hold another key by now, whose value is overwritten",
+        test=f"{ONE_INSTANT}[small-set-gives its slot to its twin-there-int]",
+    ),
+    Mutant(
+        name="a refused insertion is not checked against the version",
+        file=TABLE,
+        edits=(
+            (
+                "            if present is REMOVE or (load(lock, ACQUIRE) ^ version) | LOCKED != LOCKED:",
+                "            if present is REMOVE:",
+            ),
+        ),
+        why="setdefault gives the value of the key that has got the slot meanwhile",
+        test=f"{ONE_INSTANT}[small-setdefault-gives its slot to its twin-there-int]",
+    ),
+    Mutant(
+        name="a refusal for want of the key is not checked against the version",
+        file=TABLE,
+        edits=(
+            (
+                "        return (REFUSED if load(lock, ACQUIRE) == version else RETRY), None",
+                "        return REFUSED, None",
+            ),
+        ),
+        why="the home moves during the search: pop() says that a key is missing that is there throughout",
+        test=f"{RESIZED}[small-pop-resizes-there-int]",
+    ),
+    Mutant(
+        name="identity is not checked under the lock",
+        file=TABLE,
+        edits=(
+            (
+                "        if condition == IF_IDENTICAL and not object_is(slot + VALUE, expected):",
+                "        if condition == IF_IDENTICAL and expected is slot:",
+            ),
+        ),
+        why="replacing a value changes no version: two compare_and_set() of the same value both succeed",
+        test=f"{ONE_INSTANT}[small-compare_and_set-replaces its value-there-int]",
+    ),
+    Mutant(
+        name="iteration does not check the version",
+        file=ITERATE,
+        edits=(
+            (
+                "            complete = (load(lock, ACQUIRE) ^ version) | LOCKED == LOCKED\n",
+                "            complete = True\n",
+            ),
+        ),
+        why="a home is read while it is emptied: entries that are there throughout are missed",
+        test=f"{ITERATION}[moving-int-resizes]",
+    ),
+    # ---- order of stores -------------------------------------------------------------------------------
+    Mutant(
+        name="the tag is stored before key and value",
+        file=TABLE,
+        edits=(
+            (
+                (
+                    "    object_store(slot, key)\n    object_store(slot + VALUE, new)\n"
+                    "    publish(headers, groups, home, index, h, key_hash, key_is_str(key))\n"
+                ),
+                (
+                    "    publish(headers, groups, home, index, h, key_hash, key_is_str(key))\n"
+                    "    object_store(slot, key)\n    object_store(slot + VALUE, new)\n"
+                ),
+            ),
+        ),
+        why="a search finds the tag of a slot that is still empty",
+        equivalent="an empty slot is what a removal leaves for a moment, too: every reader takes it for a miss, "
+        "which is right until the insertion gives the lock back",
+    ),
+    Mutant(
+        name="MOVED is set only after the old slots are emptied",
+        file=STATE,
+        edits=(("    store(lock, (version + VERSION_STEP) | MOVED | LOCKED, RELEASE)\n", ""),),
+        why="a reader finds the home empty and its version the same",
+        test=f"{INTERRUPTIONS}::test_nobody_misses_an_entry_while_its_home_is_moved",
+    ),
+    Mutant(
+        name="MOVED is set before the copies are there",
+        file=STATE,
+        edits=(
+            (
+                (
+                    "    found = walk_home(table, following, home, COUNT_ENTRIES if mode == DISCARD else COPY_ENTRIES)\n"
+                    "    store(lock, (version + VERSION_STEP) | MOVED | LOCKED, RELEASE)\n"
+                ),
+                (
+                    "    store(lock, (version + VERSION_STEP) | MOVED | LOCKED, RELEASE)\n"
+                    "    found = walk_home(table, following, home, COUNT_ENTRIES if mode == DISCARD else COPY_ENTRIES)\n"
+                ),
+            ),
+        ),
+        why="readers are sent to a table where the entries are not yet",
+        test=f"{INTERRUPTIONS}::test_nobody_misses_an_entry_while_its_home_is_moved",
+    ),
+    Mutant(
+        name="a slot is released before key and value are taken",
+        file=TABLE,
+        edits=(
+            (
+                (
+                    "    value = object_take(slot + VALUE, None)\n    key = object_take(slot, None)\n"
+                    "    release_slot(headers, groups, home, (slot - slots) >> 4)\n"
+                ),
+                (
+                    "    release_slot(headers, groups, home, (slot - slots) >> 4)\n"
+                    "    value = object_take(slot + VALUE, None)\n    key = object_take(slot, None)\n"
+                ),
+            ),
+        ),
+        why="another home claims the slot, and the removal takes its new key and value away",
+        test=f"{ONE_INSTANT}[beside_overflow-pop-brings a key of the full home-there-int]",
+    ),
+    # ---- versions and locks ----------------------------------------------------------------------------
+    Mutant(
+        name="a removal does not change the version",
+        file=TABLE,
+        edits=(
+            (
+                "    store(lock, (version + VERSION_STEP) | LOCKED, RELAXED)",
+                "    store(lock, version | LOCKED, RELAXED)",
+            ),
+            (
+                "    unlock(lock, version + VERSION_STEP)\n    reachability_fence(key)",
+                "    unlock(lock, version)\n    reachability_fence(key)",
+            ),
+        ),
+        why="a reader that came before takes what fills the slot next for its key's",
+        test=f"{ONE_INSTANT}[small-set-removes it-there-int]",
+    ),
+    Mutant(
+        name="an insertion does not change the version",
+        file=TABLE,
+        edits=(
+            (
+                "    unlock(lock, version + VERSION_STEP)\n    return DONE_INSERTED",
+                "    unlock(lock, version)\n    return DONE_INSERTED",
+            ),
+        ),
+        why="two threads that both found nothing insert the same key twice",
+        test=f"{ONE_INSTANT}[small-setdefault-inserts it-absent-int]",
+    ),
+    Mutant(
+        name="replace releases the lock early",
+        file=TABLE,
+        edits=(
+            (
+                "        old = object_exchange(slot + VALUE, new, None)\n        unlock(lock, version)\n",
+                "        unlock(lock, version)\n        old = object_exchange(slot + VALUE, new, None)\n",
+            ),
+        ),
+        why="between the two the slot may get another key, whose value is then overwritten",
+        test=f"{ONE_INSTANT}[small-set-gives its slot to its twin-there-int]",
+    ),
+    Mutant(
+        name="a removal releases the lock early",
+        file=TABLE,
+        edits=(
+            (
+                "    value = object_take(slot + VALUE, None)\n    key = object_take(slot, None)\n",
+                (
+                    "    unlock(lock, version + VERSION_STEP)\n"
+                    "    value = object_take(slot + VALUE, None)\n    key = object_take(slot, None)\n"
+                ),
+            ),
+            (
+                "    unlock(lock, version + VERSION_STEP)\n    reachability_fence(key)",
+                "    reachability_fence(key)",
+            ),
+        ),
+        why="the entry can be changed or removed a second time before it is gone",
+        test=f"{ONE_INSTANT}[small-pop-removes it-there-int]",
+    ),
+    Mutant(
+        name="a home that is being moved releases its lock early",
+        file=STATE,
+        edits=(
+            (
+                "    store(lock, (version + VERSION_STEP) | MOVED | LOCKED, RELEASE)\n",
+                "    unlock(lock, version)\n",
+            ),
+        ),
+        why="a write between the copy and the emptying goes to the old table and is lost",
+        test=f"{INTERRUPTIONS}::test_what_is_changed_while_homes_are_moved_stays_changed",
+    ),
+    # ---- counting --------------------------------------------------------------------------------------
+    Mutant(
+        name="a removal leaves the overflow counts",
+        file=TABLE,
+        edits=(("    if group != home:\n        uncount(headers, groups, home, group)\n", ""),),
+        why="searches walk on for entries that are gone, and tables never get quick again",
+        test="tests/test_swiss.py::test_entries_that_do_not_fit_in_their_home_go_to_the_next_groups[17-1]",
+    ),
+    Mutant(
+        name="an entry that overflows is not counted",
+        file=TABLE,
+        edits=(("        fetch_add(header + OVERFLOW, 1, RELEASE)\n", ""),),
+        why="searches stop before they come to it",
+        test="tests/test_swiss.py::test_entries_that_do_not_fit_in_their_home_go_to_the_next_groups[17-1]",
+    ),
+    Mutant(
+        name="an insertion that steps back stays counted",
+        file=TABLE,
+        edits=(("        fetch_add(count, -1, RELAXED)\n", ""),),
+        why="len() is one too many for ever",
+        test=f"{RESIZED}[small-set-begins a resize-absent-int]",
+    ),
+    Mutant(
+        name="discarded entries stay counted",
+        file=STATE,
+        edits=(("-found, RELAXED)", "0, RELAXED)"),),
+        why="len() of a cleared map is not zero",
+        test="tests/test_swiss.py::test_clears_that_meet_leave_an_empty_map",
+    ),
+    # ---- resizing --------------------------------------------------------------------------------------
+    Mutant(
+        name="an insertion does not look at the phase again",
+        file=TABLE,
+        edits=(("    if load(shared, SEQ_CST) == phase:\n", "    if load(shared, SEQ_CST) >= 0:\n"),),
+        why="a resize that has just added the counts up did not see it: the next table has too little room",
+        test=f"{RESIZED}[small-set-begins a resize-absent-int]",
+    ),
+    Mutant(
+        name="a resize has no fence between the phase and the counts",
+        file=STATE,
+        edits=(("        fence(SEQ_CST)  # the other", "        pass  # the other"),),
+        why="the counts may be read before others can see the phase: the other half of the same Dekker pair",
+        test="tests/test_swiss_schedules.py::test_an_insertion_is_counted_by_a_resize_or_sees_it",
+    ),
+    Mutant(
+        name="a reader helps with patience",
+        file=STATE,
+        edits=(("READ_HELP_HOMES, patient=False", "READ_HELP_HOMES"),),
+        why="it waits for whoever holds the home: reads would not be lock-free",
+        test="tests/test_swiss_schedules.py::test_a_reader_waits_for_nobody",
+    ),
+    Mutant(
+        name="a shrink does not check the room",
+        file=STATE,
+        edits=(("        if staying > grow_above(following):", "        if staying < 0:"),),
+        why="insertions between the choice of the size and the start do not fit",
+        test=f"{INTERRUPTIONS}::test_a_shrink_that_insertions_interrupt_has_room_for_them",
+    ),
+    Mutant(
+        name="room given back is lost",
+        file=STATE,
+        edits=(
+            (
+                "                    fetch_add(table.control + ROOM, 1, RELAXED)  # give the reserved slot back\n",
+                "                    pass\n",
+            ),
+        ),
+        why="insertions that are repeated use the next table's room up, then wait for ever",
+        test=f"{ONE_INSTANT}[moved-set-inserts it-absent-int]",
+    ),
+    Mutant(
+        name="the resize is handed over one home too early",
+        file=STATE,
+        edits=(
+            (
+                "        if load(table.control + MOVED_HOMES, ACQUIRE) == table.groups:",
+                "        if load(table.control + MOVED_HOMES, ACQUIRE) >= table.groups - 1:",
+            ),
+        ),
+        why="the entries of the last home are lost",
+        test=f"{RESIZED}[moving-set-moves a home-there-int]",
+    ),
+    Mutant(
+        name="the old table keeps the next",
+        file=STATE,
+        edits=(("        table.next = None  # or a view", "        pass  # or a view"),),
+        why="an idle view keeps every table that came after its own",
+        test="tests/test_swiss.py::test_an_idle_view_does_not_keep_old_tables[map-grow and shrink]",
+    ),
+    Mutant(
+        name="displaced entries of other homes are taken for residents",
+        file=STATE,
+        edits=(("        return tag >= RESIDENT\n", "        return tag >= DISPLACED\n"),),
+        why="a home that is moved takes entries along of which it does not hold the lock",
+        test=f"{INTERRUPTIONS}::test_what_is_changed_while_homes_are_moved_stays_changed[displaced-replaces its value]",
+    ),
+    Mutant(
+        name="distance and hash are not stored for displaced entries",
+        file=TABLE,
+        edits=(
+            (
+                "        store_byte(distance_of(headers, groups, index), FAR if far else distance)\n",
+                "        pass\n",
+            ),
+        ),
+        why="nobody recognises them: they are not moved, and lost with the old table",
+        test="tests/test_swiss.py::test_displaced_entries_are_moved_by_a_resize",
+    ),
+    Mutant(
+        name="a tag loses bits",
+        file=TABLE,
+        edits=(
+            (
+                "    tag: i64 = RESIDENT | (h & 0x7F)\n    far = False",
+                "    tag: i64 = RESIDENT | (h & 0x3F)\n    far = False",
+            ),
+        ),
+        why="half of the entries cannot be found",
+        test="tests/test_swiss.py::test_a_resize_can_be_seen_and_ends_by_a_few_more_insertions",
+    ),
+    # ---- iteration and views ---------------------------------------------------------------------------
+    Mutant(
+        name="iteration ignores partial homes",
+        file=ITERATE,
+        edits=(
+            (
+                "    partial = position != range_start(home, table.groups) or last != last_rank(table, position)\n",
+                "    partial = False\n",
+            ),
+        ),
+        why="a map resized during the iteration: entries come twice",
+        test="tests/test_swiss.py::test_an_iteration_in_the_middle_of_a_resize_is_complete[100-growing_map]",
+    ),
+    Mutant(
+        name="an iteration step ignores the current table while homes move",
+        file=ITERATE,
+        edits=(
+            (
+                "            last = min(last, last_rank(table, position))\n",
+                "            last = last_rank(table, position)\n",
+            ),
+        ),
+        why="ranks whose homes have not moved are passed over",
+        test="tests/test_swiss.py::test_an_iteration_in_the_middle_of_a_resize_is_complete[100-growing_map]",
+    ),
+    Mutant(
+        name="a view keeps its owner during a look-up",
+        file=MAP,
+        edits=(
+            (
+                "            self._owner = 0\n            value: object = read(self._headers, self._slots, self._groups, h, key, default)\n",
+                "            value: object = read(self._headers, self._slots, self._groups, h, key, default)\n",
+            ),
+        ),
+        why="a destructor that uses the view lets go of the table that the look-up still reads",
+        test=f"{OWN_VIEW}[small-get]",
+    ),
+    # ---- what user code sees ---------------------------------------------------------------------------
+    Mutant(
+        name="no look at the version after a key's __eq__",
+        file=TABLE,
+        edits=(
+            (
+                (
+                    "                        equal = 1\n                    if load(lock, ACQUIRE) | LOCKED != version | LOCKED:\n"
+                    "                        return CHANGED\n"
+                ),
+                "                        equal = 1\n",
+            ),
+        ),
+        why="the answer of __eq__ is about an entry that may be gone",
+        equivalent="whoever called the search checks the version once more; this look only ends it sooner",
+    ),
+    Mutant(
+        name="keys are asked before their hashes are compared",
+        file=TABLE,
+        edits=(("                if same_hash:\n", "                if same_hash or not same_hash:\n"),),
+        why="a key's __eq__ sees keys of another hash, as dict never shows it",
+        test="tests/test_conformance.py::TestSwiss::TestHostileKeys::test_eq_is_called_only_between_keys_of_equal_hash[swiss]",
+    ),
+    # ---- the header ------------------------------------------------------------------------------------
+    Mutant(
+        name="fetch_add is a load and a store",
+        file=HEADER,
+        edits=(
+            (
+                "IM_READ_MODIFY_WRITE(im_fetch_add, __atomic_fetch_add)",
+                (
+                    "IM_ALWAYS int64_t im_load_add_store(int64_t *word, int64_t operand, int order) {\n"
+                    "    int64_t old = __atomic_load_n(word, __ATOMIC_RELAXED);\n"
+                    "    __atomic_store_n(word, old + operand, __ATOMIC_RELAXED);\n    return old;\n}\n"
+                    "IM_READ_MODIFY_WRITE(im_fetch_add, im_load_add_store)"
+                ),
+            ),
+        ),
+        why="additions of threads that meet are lost",
+        probe="additions_are_not_lost",
+    ),
+    Mutant(
+        name="compare_exchange may fail without a reason",
+        file=HEADER,
+        edits=(
+            (
+                "    __atomic_compare_exchange_n(word, &expected, desired, false, success, failure)",
+                "    (*word & 2 ? false : __atomic_compare_exchange_n(word, &expected, desired, false, success, failure))",
+            ),
+        ),
+        why="the contract has no spurious failure; here some words can never be replaced",
+        probe="an_expected_word_is_replaced",
+    ),
+    Mutant(
+        name="a lock is taken whatever its word",
+        file=HEADER,
+        edits=(
+            (
+                "    return im_compare_exchange(address, expected, expected | 1, IM_ACQUIRE);",
+                "    return (im_exchange(address, expected | 1, IM_ACQUIRE) & 1) == 0;",
+            ),
+        ),
+        why="a changed version goes unnoticed, and is overwritten",
+        probe="a_lock_is_taken_at_the_expected_word_only",
+    ),
+    Mutant(
+        name="a lock is looked at, then taken",
+        file=HEADER,
+        edits=(
+            (
+                "    return im_compare_exchange(address, expected, expected | 1, IM_ACQUIRE);",
+                (
+                    "    if (im_load(address, IM_ACQUIRE) != expected) return false;\n"
+                    "    im_store(address, expected | 1, IM_RELEASE);\n    return true;"
+                ),
+            ),
+        ),
+        why="two threads take it at once",
+        probe="a_lock_lets_one_in",
+    ),
+    Mutant(
+        name="the matching of eight bytes borrows from the next",
+        file=HEADER,
+        edits=(
+            (
+                "    uint64_t zero = ~(((y & low7) + low7) | y | low7);",
+                "    uint64_t zero = (y - 0x0101010101010101ull) & ~y & 0x8080808080808080ull;",
+            ),
+        ),
+        why="the well-known trick is right about whether there is a zero byte, not about which",
+        probe="matches_are_exact",
+    ),
+    Mutant(
+        name="a byte is stored with its neighbours",
+        file=HEADER,
+        edits=(
+            (
+                "    __atomic_store_n(im_byte(address), (uint8_t)value, __ATOMIC_RELEASE);",
+                (
+                    "    int64_t *word = (int64_t *)(address & ~7), at = (address & 7) * 8;\n"
+                    "    *word = (*word & ~(255ll << at)) | (value & 255) << at;"
+                ),
+            ),
+        ),
+        why="tags that other threads store at the same time are lost",
+        probe="bytes_do_not_disturb_each_other",
+    ),
+    Mutant(
+        name="a taken object stays in its slot",
+        file=HEADER,
+        edits=(
+            (
+                "    PyObject *old = __atomic_exchange_n(im_slot(address), NULL, __ATOMIC_ACQ_REL);",
+                "    PyObject *old = im_slot_peek(address);",
+            ),
+        ),
+        why="one reference, two owners",
+        probe="references_are_exact",
+    ),
+    Mutant(
+        name="a replaced object keeps its reference",
+        file=HEADER,
+        edits=(("        Py_DECREF(expected); /* the", "        /* the"),),
+        why="every successful object_compare_exchange leaks one",
+        probe="references_are_exact",
+    ),
+    Mutant(
+        name="the collector does not see the slots",
+        file=HEADER,
+        edits=(("    for (int64_t i = 0; i < self->slot_count; i++) Py_VISIT(self->slots[i]);\n", ""),),
+        why="cycles through a map are never freed",
+        probe="cycles_through_a_block_are_collected",
+    ),
+    Mutant(
+        name="a str that was not hashed yet has the hash -1",
+        file=HEADER,
+        edits=(("        if (hash != -1) return hash;\n", "        return hash;\n"),),
+        why="equal strings have two hashes, one before and one after their first use",
+        probe="hashes_are_those_of_python",
+    ),
+    Mutant(
+        name="strings are compared without their lengths",
+        file=HEADER,
+        edits=(
+            (
+                "    return length == PyUnicode_GET_LENGTH(right) && ",
+                "    return length <= PyUnicode_GET_LENGTH(right) && ",
+            ),
+        ),
+        why="a key is taken for each that it begins",
+        probe="plain_keys_compare_as_in_python",
+    ),
+    Mutant(
+        name="stored objects do not allow references to be tried",
+        file=HEADER,
+        edits=(("    PyUnstable_EnableTryIncRef(object);\n", ""),),
+        why="without the GIL another thread tries for ever to get the object of this one",
+        probe="another_thread_may_load",
+        free_threaded=True,
+    ),
+    Mutant(
+        name="a slot is not looked at a second time",
+        file=HEADER,
+        edits=(
+            ("            if (again == object) return object;", "            (void)again; return object;"),
+        ),
+        why="without the GIL the memory may belong to another object by now, which was never in the slot",
+        compiled="tests/test_atomics_contention.py",
+        free_threaded=True,
+        equivalent="nothing has shown it: the memory must be freed and taken again between two instructions",
+    ),
+    *(
+        Mutant(
+            name=f"{what} orders nothing",
+            file=HEADER,
+            edits=((search, replacement),),
+            why="what a thread wrote before need not be there for the thread that sees it; on x86 it always is",
+            probe=f"order: {pair}",
+        )
+        for what, search, replacement, pair in [
+            (
+                "a load that says ACQUIRE",
+                "    case IM_ACQUIRE: return __atomic_load_n(word, __ATOMIC_ACQUIRE);",
+                "    case IM_ACQUIRE: return __atomic_load_n(word, __ATOMIC_RELAXED);",
+                "store, load",
+            ),
+            (
+                "unlock",
+                "im_store(address, value, IM_RELEASE); }",
+                "im_store(address, value, IM_RELAXED); }",
+                "unlock, try_lock",
+            ),
+            (
+                "try_lock",
+                "expected, expected | 1, IM_ACQUIRE);",
+                "expected, expected | 1, IM_RELAXED);",
+                "unlock, try_lock",
+            ),
+            (
+                "store_byte",
+                "(uint8_t)value, __ATOMIC_RELEASE);",
+                "(uint8_t)value, __ATOMIC_RELAXED);",
+                "store_byte, load_byte",
+            ),
+            (
+                "load_byte",
+                "    return __atomic_load_n(im_byte(address), __ATOMIC_ACQUIRE);",
+                "    return __atomic_load_n(im_byte(address), __ATOMIC_RELAXED);",
+                "store_byte, load_byte",
+            ),
+            (
+                "match_bytes_portable",
+                "    uint64_t low = (uint64_t)__atomic_load_n((int64_t *)address, __ATOMIC_ACQUIRE);",
+                "    uint64_t low = (uint64_t)__atomic_load_n((int64_t *)address, __ATOMIC_RELAXED);",
+                "store_byte, match_bytes",
+            ),
+            (
+                "object_store",
+                "im_slot_own(object), __ATOMIC_RELEASE);",
+                "im_slot_own(object), __ATOMIC_RELAXED);",
+                "object_store, object_is",
+            ),
+            (
+                "object_copy",
+                "im_slot_peek(source), __ATOMIC_RELEASE);",
+                "im_slot_peek(source), __ATOMIC_RELAXED);",
+                "object_copy, object_is",
+            ),
+            (
+                "a look at a slot",
+                "    return __atomic_load_n(im_slot(address), __ATOMIC_ACQUIRE);",
+                "    return __atomic_load_n(im_slot(address), __ATOMIC_RELAXED);",
+                "object_store, object_is",
+            ),
+        ]
+    ),
+    # ---- the reference machine -------------------------------------------------------------------------
+    Mutant(
+        name="the simulated store_byte clears the word",
+        file=SIMULATED,
+        edits=(
+            (
+                "    return _signed((word & ~(255 << shift)) | ((value & 255) << shift))",
+                "    return _signed((value & 255) << shift)",
+            ),
+        ),
+        why="the seven neighbours are lost",
+        test="tests/test_atomics.py::test_byte_operations_change_their_byte_alone",
+    ),
+    Mutant(
+        name="the simulated try_lock takes any free lock",
+        file=SIMULATED,
+        edits=(
+            (
+                "    if compare_exchange(address, expected, expected | 1, 1):",
+                "    if not exchange(address, expected | 1, 1) & 1:",
+            ),
+        ),
+        why="a changed version goes unnoticed: pure tests would prove nothing",
+        test="tests/test_atomics.py::test_a_lock_is_taken_once_and_only_at_the_expected_word",
+    ),
+    Mutant(
+        name="the collector may run while a simulated lock is held",
+        file=SIMULATED,
+        edits=(("                gc.disable()\n", "                pass\n"),),
+        why="a destructor that uses the map waits for the lock of its own thread",
+        test="tests/test_atomics.py::test_the_simulated_machine_keeps_the_gc_out_of_locked_sections",
+    ),
+    Mutant(
+        name="the simulated object_take leaves the object",
+        file=SIMULATED,
+        edits=(
+            (
+                "    return object_exchange(address, _EMPTY, fallback)",
+                "    return object_load(address, fallback)",
+            ),
+        ),
+        why="one entry, two owners",
+        test="tests/test_atomics.py::test_a_slot_owns_one_reference",
+    ),
+]
