@@ -18,13 +18,18 @@ from intermodal.build import mypycify
 COMPILED = {
     "intermodal": [
         "core/intermodal/_checked.py",
+        "core/intermodal/bench/_sections.py",
         "core/intermodal/maps.py",
         "core/intermodal/memory.py",
+        "core/intermodal/reclamation.py",
     ],
+    "intermodal_epoch": ["plugins/intermodal_epoch/_scheme.py"],
+    "intermodal_hyaline": ["plugins/intermodal_hyaline/_scheme.py"],
     "intermodal_locked": ["plugins/intermodal_locked/_map.py"],
     "intermodal_swiss": [
         "plugins/intermodal_swiss/_iterate.py",
         "plugins/intermodal_swiss/_map.py",
+        "plugins/intermodal_swiss/_retiring.py",
         "plugins/intermodal_swiss/_state.py",
         "plugins/intermodal_swiss/_table.py",
     ],

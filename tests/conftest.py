@@ -44,20 +44,27 @@ def intermodal_map_backend():
 
 @pytest.fixture
 def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Path]]:
-    """Install a distribution with one backend, as pip would leave it on disk; gone after the test.
+    """Install a distribution with one plugin, as pip would leave it on disk; gone after the test.
 
-    Without a *source* for the plugin it is a good one, with what *fields* says.
+    Without a *source* for the plugin it is a good backend of maps, with what *fields* says.
     """
     modules = set(sys.modules)
 
-    def install(name: str, source: str | None = None, *, distribution: str = "", **fields: object) -> Path:
+    def install(
+        name: str,
+        source: str | None = None,
+        *,
+        distribution: str = "",
+        group: str = registry.maps.group,
+        **fields: object,
+    ) -> Path:
         distribution = distribution or f"fake-{name}"
         module = distribution.replace("-", "_")
         folder = tmp_path / distribution
         metadata = folder / f"{module}-1.5.dist-info"
         metadata.mkdir(parents=True)
         (metadata / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: 1.5\n")
-        (metadata / "entry_points.txt").write_text(f"[{registry.GROUP}]\n{name} = {module}\n")
+        (metadata / "entry_points.txt").write_text(f"[{group}]\n{name} = {module}\n")
         if source is None:
             source = GOOD.format(name=name, **{"capabilities": "", "options": "", "rank": 1000, **fields})
         (folder / f"{module}.py").write_text(source)

@@ -24,9 +24,12 @@ import intermodal
 from intermodal import _simulated, atomics, build, memory
 from intermodal.atomics import ACQ_REL, ACQUIRE, RELAXED, RELEASE, SEQ_CST
 from intermodal.errors import AddressError
+from intermodal.testing.threads import in_threads
 
 FOLDER = Path(intermodal.__file__).parent
 LOWEST, HIGHEST = -(2**63), 2**63 - 1
+#: Keys of thread words, which are never used again.
+KEYS = itertools.count(2**40)
 INT64 = st.integers(LOWEST, HIGHEST)
 BYTE = st.integers(0, 255)
 EXTREMES = [0, 1, -1, 2, 255, 2**31, -(2**31), 2**62, HIGHEST, LOWEST, 0x0123456789ABCDEF]
@@ -206,6 +209,13 @@ def test_a_fence_takes_every_order_and_no_other(machine):
     for order in (-1, 5):
         with pytest.raises(ValueError, match=f"memory order {order} "):
             machine.fence(order)
+
+
+def test_the_sides_of_an_asymmetric_fence_touch_no_memory(machine):
+    """What they order, orders.c and the deterministic scheduler show."""
+    for _ in range(3):
+        assert machine.light_fence() is None
+        assert machine.heavy_fence() is None
 
 
 def test_the_simulated_machine_wraps_what_compiled_arithmetic_wraps():
@@ -398,6 +408,32 @@ def test_a_thread_has_one_token(machine):
     assert 0 < token <= HIGHEST
 
 
+def test_a_thread_remembers_words_of_its_own(machine):
+    """By key, until 0 is set; another thread has none."""
+    keys = [next(KEYS) for _ in range(3)]
+    for number, key in enumerate(keys, 1):
+        assert machine.thread_word(key) == 0
+        machine.set_thread_word(key, -number)
+        assert machine.thread_word(key) == -number
+    assert in_threads(1, lambda _: [machine.thread_word(key) for key in keys]) == [[0, 0, 0]]
+    for number, key in enumerate(keys, 1):
+        assert machine.thread_word(key) in (-number, 0)
+        machine.set_thread_word(key, 0)
+        assert machine.thread_word(key) == 0
+
+
+def test_a_thread_may_forget_a_word_but_never_mistakes_one(machine):
+    """A cache of a few words, asked for many."""
+    keys = [next(KEYS) for _ in range(50)]
+    for key in keys:
+        machine.set_thread_word(key, key + 1)
+    assert machine.thread_word(keys[-1]) == keys[-1] + 1
+    assert all(machine.thread_word(key) in (key + 1, 0) for key in keys)
+    for _ in keys:
+        machine.set_thread_word(next(KEYS), 0)  # forgetting what was never known makes no other forgotten
+    assert machine.thread_word(keys[-1]) == keys[-1] + 1
+
+
 # ---- object slots -----------------------------------------------------------------------------------------
 
 
@@ -489,6 +525,65 @@ def test_a_move_by_copy_and_forget_counts_nothing(machine):
     assert references(value) == before + 1
     assert machine.object_take(target, None) is value
     assert references(value) == before
+
+
+def test_what_is_exchanged_or_taken_into_a_slot_is_not_counted(machine):
+    """The reference goes from one slot to the other; an empty slot gives nothing."""
+    block = machine.block(0, 4)
+    slot, first, second, third = (block.objects_address + 8 * number for number in range(4))
+    one, two = object(), object()
+    before = references(one)
+    machine.object_exchange_into(slot, one, first)
+    assert machine.object_is_empty(first)
+    assert (references(one), references(two)) == (before + 1, before)
+    machine.object_exchange_into(slot, two, first)
+    assert machine.object_is(slot, two)
+    assert machine.object_is(first, one)
+    assert (references(one), references(two)) == (before + 1, before + 1)
+    machine.object_take_into(slot, second)
+    assert machine.object_is_empty(slot)
+    assert machine.object_is(second, two)
+    machine.object_take_into(slot, third)
+    assert machine.object_is_empty(third)
+    assert (references(one), references(two)) == (before + 1, before + 1)
+    del block
+    gc.collect()
+    assert (references(one), references(two)) == (before, before)
+
+
+def test_what_is_exchanged_or_taken_into_a_slot_does_not_die(machine):
+    """Its destructor runs when the second slot is emptied."""
+    log = []
+    block = machine.block(0, 3)
+    slot, first, second = (block.objects_address + 8 * number for number in range(3))
+    machine.object_store(slot, Tracked(log, "first"))
+    machine.object_exchange_into(slot, Tracked(log, "second"), first)
+    machine.object_take_into(slot, second)
+    assert log == []
+    machine.object_take(first, None)
+    assert log == ["first"]
+    machine.object_take(second, None)
+    assert log == ["first", "second"]
+
+
+def test_a_guarded_load_is_a_load_while_the_witness_is_the_era(machine, slot):
+    """Else it gives the fallback, as for an empty slot; all counted exactly."""
+    block = machine.block(1)
+    witness = block.address
+    value, fallback = object(), object()
+    before = references(value)
+    for era in (1, 2, 2**62):
+        machine.store(witness, era, RELAXED)
+        assert machine.object_load_guarded(slot, witness, era, fallback) is fallback
+        machine.object_store(slot, value)
+        assert machine.object_load_guarded(slot, witness, era, fallback) is value
+        for other in (era - 1, era + 1, -era):
+            assert machine.object_load_guarded(slot, witness, other, fallback) is fallback
+        loaded = machine.object_load_guarded(slot, witness, era, None)
+        assert references(value) == before + 2
+        del loaded
+        machine.object_take(slot, None)
+    assert (references(value), references(fallback)) == (before, before)
 
 
 def test_destructors_run_once_and_when_the_last_reference_goes(machine):
@@ -652,6 +747,21 @@ def test_only_user_code_can_compare_other_keys_and_it_does_not_run(machine, slot
         assert machine.key_equals(slot, 1) == -1
 
 
+def test_guarded_keys_are_compared_as_others_while_the_witness_is_the_era(machine, slot):
+    """Else only an identical key is found, and for all others it takes another way."""
+    block = machine.block(1)
+    witness = block.address
+    machine.store(witness, 5, RELAXED)
+    assert machine.key_equals_guarded(slot, "a", witness, 5) == 0
+    for stored, key in itertools.product(
+        [*PLAIN, *USERS, "long " * 20], [*PLAIN, *USERS, fresh("long " * 20)]
+    ):
+        machine.object_exchange(slot, stored, None)
+        expected = machine.key_equals(slot, key)
+        assert machine.key_equals_guarded(slot, key, witness, 5) == expected, (type(stored), type(key))
+        assert machine.key_equals_guarded(slot, key, witness, 6) == (1 if stored is key else -1)
+
+
 def test_no_key_equals_that_of_an_empty_slot(machine, slot):
     """Not even None, and no user code is asked."""
     for key in PLAIN + USERS:
@@ -660,12 +770,15 @@ def test_no_key_equals_that_of_an_empty_slot(machine, slot):
 
 def test_comparing_keys_counts_no_reference(machine, slot):
     """Whatever the answer."""
+    block = machine.block(1)
     stored, equal, other = "stored " * 3, fresh("stored " * 3), 10**30
     machine.object_store(slot, stored)
     before = [references(each) for each in (stored, equal, other)]
     for _ in range(100):
         for key in (stored, equal, other, USERS[0]):
             machine.key_equals(slot, key)
+            machine.key_equals_guarded(slot, key, block.address, 0)
+            machine.key_equals_guarded(slot, key, block.address, 1)
             machine.stored_key_is_str(slot)
     assert [references(each) for each in (stored, equal, other)] == before
 
@@ -742,15 +855,16 @@ def calls(machine, address):
         "hash_address": block.address,
         "target": block.objects_address,
         "source": block.objects_address + 8,
+        "witness": block.address,
     }
     values = {"order": RELAXED, "expected": 0, "value": 0, "desired": 0, "operand": 0, "fallback": None}
     for name, names in parameters_in("atomics.py").items():
         if name == "prefetch":
             continue
-        if name == "stored_hash":
-            good["address"] = block.objects_address
+        if is_slot_operation(name, "address"):
+            good["address"] = block.objects_address + 8
         for place in names:
-            if place in ("address", "source", "target", "hash_address"):
+            if place in ("address", "source", "target", "hash_address", "witness"):
                 arguments = [
                     address if each == place else good.get(each, values.get(each, 0)) for each in names
                 ]
@@ -758,11 +872,11 @@ def calls(machine, address):
         good.pop("address", None)
 
 
-ON_SLOTS = {"key_equals", "stored_hash", "stored_key_is_str"}
+ON_SLOTS = {"key_equals", "key_equals_guarded", "stored_hash", "stored_key_is_str"}
 
 
 def is_slot_operation(name, place):
-    return place != "hash_address" and (name.startswith("object_") or name in ON_SLOTS)
+    return place not in ("hash_address", "witness") and (name.startswith("object_") or name in ON_SLOTS)
 
 
 def assert_refused(machine, address, chosen=lambda name, place: True):

@@ -8,6 +8,7 @@ import threading
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
+import attrs
 import pytest
 from helpers import sample
 from helpers.broken import BROKEN
@@ -18,6 +19,7 @@ from intermodal.capabilities import Capabilities
 from intermodal.testing.conformance import conformance_suite
 from intermodal.testing.lifetimes import Ledger
 from intermodal.testing.promises import UNTESTED, applies, covered, every_declaration, promised, unpromised
+from intermodal.testing.subjects import subjects_of
 from intermodal.testing.suite import every_test
 from intermodal.testing.threads import PATIENCE, HangError, run_threads
 
@@ -29,9 +31,19 @@ TestContract = conformance_suite(MINIMAL)
 TestDeclarationsOfManifold = conformance_suite(MANIFOLD).TestDeclarations
 TestIterationOfManifold = conformance_suite(MANIFOLD).TestIteration
 
+#: What a reclaimer may change: when objects go, and what readers find who meet writers.
+RECLAIMED = ("HostileKeys", "Lifetimes", "Iteration", "Interrupts", "Forks", "Threads", "Linearizability")
+
 for _spec in intermodal.backends():
     if _spec.error is None:
         globals()[f"Test{_spec.name.title()}"] = conformance_suite(_spec.name)
+        for _reclaimer in _spec.capabilities.reclaimers[1:]:
+            _direct = subjects_of(_spec.name, reclaimer=_reclaimer)[0]
+            _suite = conformance_suite(attrs.evolve(_direct, kinds=("str", "colliding")))
+            _name = f"Test{_spec.name.title()}By{_reclaimer.title()}"
+            globals()[_name] = type(
+                _name, (), {f"Test{each}": getattr(_suite, f"Test{each}") for each in RECLAIMED}
+            )
 
 
 def pytest_in(folder, *arguments, **environment):

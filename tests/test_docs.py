@@ -50,6 +50,7 @@ PUBLIC_MODULES = {
     "intermodal.maps",
     "intermodal.memory",
     "intermodal.plugins",
+    "intermodal.reclamation",
     "intermodal.statistics",
 }
 
@@ -207,6 +208,12 @@ def own_backends() -> dict[str, str]:
     return project["entry-points"]["intermodal.maps"]
 
 
+def own_reclaimers() -> dict[str, str]:
+    """Return the packages of the reclaimers that this distribution declares, by name."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    return project["entry-points"]["intermodal.reclaimers"]
+
+
 def also(spec: BackendSpec) -> str:
     """Return what is promised beside the graded promises, in words."""
     has = spec.capabilities
@@ -337,7 +344,7 @@ def test_plugins_are_made_alike(plugin: Path) -> None:
     assert (plugin / "README.md").exists()
     assert (plugin / "py.typed").exists()
     name = plugin.name.removeprefix("intermodal_")
-    assert own_backends()[name] == plugin.name
+    assert {**own_backends(), **own_reclaimers()}[name] == plugin.name
     assert f"`{name}`" in (ROOT / "docs" / "choosing.md").read_text(encoding="utf-8")
 
 

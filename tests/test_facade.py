@@ -7,7 +7,17 @@ import sys
 import pytest
 
 import intermodal
-from intermodal import BackendLoadError, BackendNotFound, OptionError, backends, open_map
+from intermodal import (
+    BackendLoadError,
+    BackendNotFound,
+    OptionError,
+    Reclaimer,
+    backends,
+    open_map,
+    open_reclaimer,
+    reclaimers,
+    registry,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -151,7 +161,10 @@ def test_a_type_that_the_backend_does_not_take_names_those_that_do(install):
         ({"capacity": -1}, "capacity must be a number of entries, an int of at least 0; got -1"),
         ({"capacity": True}, "got True"),
         ({"capacity": 1.5}, "got 1.5"),
-        ({"reclaimer": 3}, "reclaimer must be the name of a reclaimer, a str, or None; got 3"),
+        (
+            {"reclaimer": 3},
+            "reclaimer must be the name of a reclaimer, a str, or a Reclaimer, or None; got 3",
+        ),
         ({"iteration": "once"}, "iteration can be required to be one of"),
         ({"capcity": 3}, "backend 'locked' has no option 'capcity'; did you mean 'capacity'"),
         ({"snapshots": True}, "no option 'snapshots'; did you mean 'snapshot'"),
@@ -249,3 +262,148 @@ def test_backends_describes_every_backend_sorted_by_name(install):
     assert specs["locked"].distribution == "intermodal"
     assert specs["locked"].error is None
     assert specs["locked"].capabilities.callbacks_once
+
+
+# ---- reclaimers -------------------------------------------------------------------------------------------
+
+RECLAIMER = """
+from intermodal.plugins import ReclaimerBackend, hookimpl
+
+def opened():
+    {body}
+
+@hookimpl
+def intermodal_reclaimer():
+    return ReclaimerBackend(name="{name}", summary="for tests", protects=True, robust=False, open=opened)
+"""
+WORKING = (
+    "from intermodal.reclamation import CountedReferences, Reclaimer; return Reclaimer(CountedReferences())"
+)
+
+
+@pytest.fixture
+def install_reclaimer(install):
+    """Install a distribution with one reclaimer, which opens by *body*."""
+
+    def install_reclaimer(name, body=WORKING, source=RECLAIMER):
+        return install(name, source.format(name=name, body=body), group=registry.reclaimers.group)
+
+    return install_reclaimer
+
+
+@pytest.mark.parametrize("name", ["epoch", "hyaline", "refcount"])
+def test_a_reclaimer_is_opened_by_name(name):
+    """A new one each time; one that is open already is passed on, so that callers may take either."""
+    first, second = open_reclaimer(name), open_reclaimer(name)
+    assert first is not second
+    assert first.statistics().scheme == name
+    assert open_reclaimer(first) is first
+
+
+def test_an_unknown_reclaimer_is_answered_with_the_nearest_and_all_others():
+    """As an unknown backend is."""
+    with pytest.raises(
+        BackendNotFound,
+        match=r"^no reclaimer 'hyalin' is installed; did you mean 'hyaline'\? Installed: epoch, hyaline, refcount$",
+    ):
+        open_reclaimer("hyalin")
+
+
+@pytest.mark.parametrize("given", [None, 3, dict])
+def test_a_reclaimer_that_is_neither_name_nor_reclaimer_is_refused(given):
+    """With what was given."""
+    with pytest.raises(OptionError, match=f"a reclaimer is named by a str; got {given!r}"):
+        open_reclaimer(given)
+
+
+def test_reclaimers_describes_every_reclaimer_sorted_by_name(install_reclaimer):
+    """With what it declares and where it comes from; a broken one with its fault."""
+    install_reclaimer("late")
+    install_reclaimer("broken", source="raise RuntimeError('out of order')")
+    specs = {spec.name: spec for spec in reclaimers()}
+    assert list(specs) == sorted(specs) == ["broken", "epoch", "hyaline", "late", "refcount"]
+    declared = {name: (spec.protects, spec.robust) for name, spec in specs.items()}
+    assert declared == {
+        "broken": (None, None),
+        "epoch": (True, False),
+        "hyaline": (True, True),
+        "late": (True, False),
+        "refcount": (False, True),
+    }
+    assert (specs["late"].distribution, specs["late"].version) == ("fake-late", "1.5")
+    assert specs["epoch"].distribution == "intermodal"
+    assert all(spec.summary and spec.error is None for name, spec in specs.items() if name != "broken")
+    assert specs["broken"].summary == ""
+    assert (
+        "reclaimer 'broken' (plugin 'fake_broken' of distribution fake-broken 1.5)" in specs["broken"].error
+    )
+    assert "RuntimeError: out of order" in specs["broken"].error
+
+
+def test_what_a_reclaimer_declares_it_is():
+    """protects is that of its scheme."""
+    for spec in reclaimers():
+        assert open_reclaimer(spec.name).scheme.protects is spec.protects
+        assert open_reclaimer(spec.name).scheme.name == spec.name
+
+
+@pytest.mark.parametrize(
+    ("body", "fault"),
+    [
+        ("return {{}}", "opening it returned {}, not a Reclaimer"),
+        ("return None", "opening it returned None, not a Reclaimer"),
+        (
+            "import no_such_engine_",
+            "opening it raised ModuleNotFoundError: No module named 'no_such_engine_'",
+        ),
+    ],
+)
+def test_a_reclaimer_that_cannot_be_had_is_reported_as_its_plugins_fault(install_reclaimer, body, fault):
+    """The message names the distribution, as for backends of maps."""
+    install_reclaimer("late", body.replace("{{}}", "{}"))
+    with pytest.raises(BackendLoadError, match=f"reclaimer 'late' .*of distribution fake-late 1.5.*{fault}"):
+        open_reclaimer("late")
+
+
+def test_an_error_of_the_opening_reclaimer_itself_passes_unchanged(install_reclaimer):
+    """It is the scheme's to word."""
+    install_reclaimer("late", "raise ValueError('no room')")
+    with pytest.raises(ValueError, match=r"^no room$"):
+        open_reclaimer("late")
+
+
+def test_a_broken_plugin_of_a_reclaimer_is_named_with_its_fault(install_reclaimer):
+    """Also one whose hook is that of the other group, or names another reclaimer."""
+    install_reclaimer("broken", source="1 / 0")
+    install_reclaimer("empty", source="")
+    install_reclaimer("other", source=RECLAIMER.replace("{name}", "epoch"))
+    for name, fault in (
+        ("broken", "importing it raised ZeroDivisionError"),
+        ("empty", "it has no hook intermodal_reclaimer; mark a function of that name @hookimpl"),
+        ("other", "a ReclaimerBackend named 'epoch'; its name must be that of the entry point"),
+    ):
+        with pytest.raises(BackendLoadError, match=fault):
+            open_reclaimer(name)
+    assert open_reclaimer("epoch").statistics().scheme == "epoch"
+
+
+def test_a_map_takes_a_reclaimer_that_is_open(install):
+    """By the name of its scheme the backend is chosen, and held to."""
+    install("reclaimed", capabilities="reclaimers=('refcount', 'epoch')")
+    reclaimer = open_reclaimer("epoch")
+    assert isinstance(reclaimer, Reclaimer)
+    open_map("reclaimed", reclaimer=reclaimer)
+    assert request_of("reclaimed").reclaimer is reclaimer
+    open_map("reclaimed", reclaimer="epoch")
+    assert request_of("reclaimed").reclaimer == "epoch"
+    open_map("reclaimed")
+    assert request_of("reclaimed").reclaimer is None
+    with pytest.raises(OptionError, match=r"'reclaimed' .*reclaimers do not include 'hyaline'"):
+        open_map("reclaimed", reclaimer=open_reclaimer("hyaline"))
+
+
+@pytest.mark.parametrize("given", [3, Reclaimer, dict])
+def test_a_map_takes_nothing_else_for_a_reclaimer(given):
+    """Such as the class."""
+    with pytest.raises(OptionError, match="reclaimer must be the name of a reclaimer, a str, or a Reclaimer"):
+        open_map("locked", reclaimer=given)

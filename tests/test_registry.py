@@ -22,23 +22,48 @@ def run(code, *folders):
 def test_an_installed_backend_is_found_by_the_name_of_its_entry_point(install):
     """No list of backends exists but the metadata of installed distributions."""
     install("good")
-    assert "good" in registry.names()
-    assert registry.load("good").name == "good"
+    assert "good" in registry.maps.names()
+    assert registry.maps.load("good").name == "good"
 
 
 def test_names_are_listed_and_others_loaded_without_importing_a_plugin(install):
     """Only the plugin that is asked for is imported."""
     run(
         "import sys; from intermodal import open_map, registry; from intermodal.plugins import hookimpl\n"
-        "assert {'good', 'bad', 'locked'} <= set(registry.names())\n"
+        "assert {'good', 'bad', 'locked'} <= set(registry.maps.names())\n"
         "assert not {'fake_good', 'fake_bad', 'intermodal_locked'} & set(sys.modules)\n"
         "open_map('locked')\n"
         "assert not {'fake_good', 'fake_bad'} & set(sys.modules)\n"
-        "registry.load('good')\n"
+        "registry.maps.load('good')\n"
         "assert 'fake_good' in sys.modules and 'fake_bad' not in sys.modules",
         install("good"),
         install("bad", "raise RuntimeError"),
     )
+
+
+def test_listing_reclaimers_loads_no_scheme():
+    """Nor do maps load one that they were not asked to use."""
+    run(
+        "import sys, intermodal\n"
+        "assert {'epoch', 'hyaline', 'refcount'} <= {spec.name for spec in intermodal.reclaimers()}\n"
+        "assert 'intermodal_epoch' in sys.modules and 'intermodal_epoch._scheme' not in sys.modules\n"
+        "intermodal.open_map('locked'); intermodal.open_reclaimer('refcount')\n"
+        "assert not {'intermodal_epoch._scheme', 'intermodal_hyaline._scheme'} & set(sys.modules)\n"
+        "intermodal.open_reclaimer('epoch')\n"
+        "assert 'intermodal_epoch._scheme' in sys.modules and 'intermodal_hyaline._scheme' not in sys.modules"
+    )
+
+
+def test_the_groups_know_nothing_of_each_other(install):
+    """A map and a reclaimer may have the same name, and one is not taken for the other."""
+    install("twin")
+    install("alone", "", distribution="fake-alone", group=registry.reclaimers.group)
+    assert "twin" in registry.maps.names()
+    assert "twin" not in registry.reclaimers.names()
+    assert "alone" in registry.reclaimers.names()
+    assert "alone" not in registry.maps.names()
+    with pytest.raises(BackendNotFound, match="no reclaimer 'twin' is installed"):
+        registry.reclaimers.load("twin")
 
 
 def test_listing_loads_no_engine():
@@ -105,7 +130,7 @@ def test_the_cause_of_a_broken_plugin_is_chained(install):
     """So that its author sees where it happened."""
     install("broken", "raise RuntimeError('out of order')")
     with pytest.raises(BackendLoadError) as error:
-        registry.load("broken")
+        registry.maps.load("broken")
     assert isinstance(error.value.__cause__, RuntimeError)
 
 
@@ -114,23 +139,23 @@ def test_a_broken_plugin_is_not_imported_again_before_a_refresh(install):
     folder = install("broken", "raise RuntimeError('out of order')")
     for _ in range(2):
         with pytest.raises(BackendLoadError, match="out of order"):
-            registry.load("broken")
+            registry.maps.load("broken")
         (folder / "fake_broken.py").write_text("raise RuntimeError('imported again')")
     with pytest.raises(BackendLoadError, match="out of order"):
-        registry.load("broken")
+        registry.maps.load("broken")
     registry.refresh()
     with pytest.raises(BackendLoadError, match="imported again"):
-        registry.load("broken")
+        registry.maps.load("broken")
 
 
 def test_a_keyboard_interrupt_is_the_users_not_the_plugins_fault(install):
     """It passes through, and the plugin is tried again the next time."""
     folder = install("slow", "raise KeyboardInterrupt")
     with pytest.raises(KeyboardInterrupt):
-        registry.load("slow")
+        registry.maps.load("slow")
     (folder / "fake_slow.py").write_text("")
     with pytest.raises(BackendLoadError):
-        registry.load("slow")
+        registry.maps.load("slow")
 
 
 def test_a_backend_must_have_the_name_of_its_entry_point(install):
@@ -140,7 +165,7 @@ def test_a_backend_must_have_the_name_of_its_entry_point(install):
     with pytest.raises(
         BackendLoadError, match="a MapBackend named 'other'; its name must be that of the entry"
     ):
-        registry.load("name")
+        registry.maps.load("name")
 
 
 @pytest.mark.parametrize(
@@ -155,7 +180,7 @@ def test_an_option_may_not_take_a_name_that_means_something_else(install, option
     """The keywords of open_map are its own parameters, then requirements, then options."""
     install("clash", options=f"Option(name='{option}', types=(int,), default=1, summary='one'),")
     with pytest.raises(BackendLoadError, match=fault):
-        registry.load("clash")
+        registry.maps.load("clash")
 
 
 def test_the_reserved_names_are_the_parameters_of_open_map():
@@ -170,9 +195,9 @@ def test_two_distributions_with_one_name_are_an_error_only_for_who_asks_for_it(i
     install("twin", distribution="fake-first")
     install("twin", distribution="fake-second")
     install("good")
-    assert registry.load("good")
+    assert registry.maps.load("good")
     with pytest.raises(BackendLoadError, match="several plugins have this name") as error:
-        registry.load("twin")
+        registry.maps.load("twin")
     assert "fake-first 1.5" in str(error.value)
     assert "fake-second 1.5" in str(error.value)
 
@@ -193,7 +218,7 @@ def test_threads_that_load_a_backend_at_once_get_the_same_one(install):
 
     def load():
         barrier.wait()
-        loaded.append(registry.load("good"))
+        loaded.append(registry.maps.load("good"))
 
     threads = [threading.Thread(target=load) for _ in range(4)]
     for thread in threads:
@@ -210,12 +235,12 @@ def test_a_plugin_may_wait_for_a_thread_that_opens_a_map_while_it_is_imported(in
         "waiting",
         "import threading\n"
         "from intermodal import registry\n"
-        "other = threading.Thread(target=registry.load, args=('locked',), daemon=True)\n"
+        "other = threading.Thread(target=registry.maps.load, args=('locked',), daemon=True)\n"
         "other.start(); other.join(30)\n"
         "assert not other.is_alive(), 'deadlock'\n",
     )
     with pytest.raises(BackendLoadError, match="it has no hook"):
-        registry.load("waiting")
+        registry.maps.load("waiting")
 
 
 def test_an_unknown_name_is_answered_with_the_nearest_and_all_others():
@@ -223,7 +248,7 @@ def test_an_unknown_name_is_answered_with_the_nearest_and_all_others():
     with pytest.raises(
         BackendNotFound, match=r"no backend 'lokced'.*did you mean 'locked'\? Installed: .*locked"
     ):
-        registry.load("lokced")
+        registry.maps.load("lokced")
 
 
 def test_without_any_distribution_the_message_says_what_to_install(monkeypatch):
@@ -232,7 +257,7 @@ def test_without_any_distribution_the_message_says_what_to_install(monkeypatch):
     monkeypatch.setattr(registry, "entry_points", lambda group: [])
     try:
         with pytest.raises(BackendNotFound, match="install intermodal itself with pip"):
-            registry.load("locked")
+            registry.maps.load("locked")
         with pytest.raises(BackendNotFound, match="install intermodal itself with pip"):
             open_map()
     finally:

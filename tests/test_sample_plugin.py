@@ -289,3 +289,20 @@ print("not stopped")
     assert done.returncode == -signal.SIGABRT
     assert f"is not that of {what} in a live block" in done.stderr
     assert "intermodal: an atomic was given an address outside every live block" in done.stderr
+
+
+@pytest.mark.parametrize("words", [6, 60, 600])
+def test_a_debug_build_fills_freed_memory(debug_sample_plugin, words):
+    """INTERMODAL_DEBUG=1: a use after free that is not found by its address finds no plausible value."""
+    code = f"""
+import ctypes
+from intermodal_sample import _loops
+storage = _loops.own_storage({words})
+address = _loops.address_of(storage) + 8 * {words // 2}
+word = ctypes.c_uint64.from_address(address)
+word.value = 4711
+del storage
+print(hex(word.value))
+"""
+    done = sample.run(debug_sample_plugin, code)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "0xdbdbdbdbdbdbdbdb\n", "")

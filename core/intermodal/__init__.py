@@ -2,8 +2,8 @@
 #
 #     bench, cli, testing   the command line, evidence about maps (__main__, _commands)
 #     facade                open_map, backends
-#     registry              plugins by name (hookspecs, plugins: what their authors import)
-#     maps, capabilities    the contracts (_absent, _views, statistics)
+#     registry              plugins by name (hookspecs, _refcount, plugins: what their authors import)
+#     maps, capabilities    the contracts (reclamation, _absent, _views, statistics)
 #     atomics, memory       what compiled engines are written in (_checked, _simulated)
 #     _mode, _lazy, errors  which build runs, names imported on use, exceptions
 #
@@ -29,7 +29,7 @@ from intermodal._mode import COMPILED as __compiled__  # noqa: N811  (a constant
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from intermodal._absent import ABSENT
-    from intermodal.capabilities import BackendSpec, Capabilities, float64, int64
+    from intermodal.capabilities import BackendSpec, Capabilities, ReclaimerSpec, float64, int64
     from intermodal.errors import (
         BackendLoadError,
         BackendNotFound,
@@ -37,9 +37,10 @@ if TYPE_CHECKING:
         NotSupported,
         OptionError,
     )
-    from intermodal.facade import backends, open_map
+    from intermodal.facade import backends, open_map, open_reclaimer, reclaimers
     from intermodal.maps import ConcurrentMap
-    from intermodal.statistics import MapStatistics
+    from intermodal.reclamation import Reclaimer
+    from intermodal.statistics import MapStatistics, ReclamationStatistics
 
 __version__ = "0.1.0"
 
@@ -54,12 +55,17 @@ __all__ = [
     "MapStatistics",
     "NotSupported",
     "OptionError",
+    "Reclaimer",
+    "ReclaimerSpec",
+    "ReclamationStatistics",
     "__compiled__",
     "__version__",
     "backends",
     "float64",
     "int64",
     "open_map",
+    "open_reclaimer",
+    "reclaimers",
 ]
 
 _HOME = {
@@ -73,10 +79,15 @@ _HOME = {
     "MapStatistics": "statistics",
     "NotSupported": "errors",
     "OptionError": "errors",
+    "Reclaimer": "reclamation",
+    "ReclaimerSpec": "capabilities",
+    "ReclamationStatistics": "statistics",
     "backends": "facade",
     "float64": "capabilities",
     "int64": "capabilities",
     "open_map": "facade",
+    "open_reclaimer": "facade",
+    "reclaimers": "facade",
 }
 
 

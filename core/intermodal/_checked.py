@@ -72,6 +72,14 @@ def fence(order: i64) -> None:
     atomics.fence(order)
 
 
+def light_fence() -> None:
+    atomics.light_fence()
+
+
+def heavy_fence() -> None:
+    atomics.heavy_fence()
+
+
 def _check_even(value: i64) -> None:
     if value & 1:
         raise ValueError(f"bit 0 of {value:#x} is the lock's own: a free lock's word is even")
@@ -150,6 +158,14 @@ def thread_token() -> i64:
     return atomics.thread_token()
 
 
+def thread_word(key: i64) -> i64:
+    return atomics.thread_word(key)
+
+
+def set_thread_word(key: i64, word: i64) -> None:
+    atomics.set_thread_word(key, word)
+
+
 def pause() -> None:
     atomics.pause()
 
@@ -181,6 +197,18 @@ def object_take(address: i64, fallback: object) -> object:
     return atomics.object_take(address, fallback)
 
 
+def object_exchange_into(address: i64, value: object, target: i64) -> None:
+    memory.check_slot(address)
+    memory.check_slot(target)
+    atomics.object_exchange_into(address, value, target)
+
+
+def object_take_into(address: i64, target: i64) -> None:
+    memory.check_slot(address)
+    memory.check_slot(target)
+    atomics.object_take_into(address, target)
+
+
 def object_compare_exchange(address: i64, expected: object, desired: object) -> bool:
     memory.check_slot(address)
     return atomics.object_compare_exchange(address, expected, desired)
@@ -195,6 +223,14 @@ def object_copy(source: i64, target: i64) -> None:
 def object_forget(address: i64) -> None:
     memory.check_slot(address)
     atomics.object_forget(address)
+
+
+def object_load_guarded(address: i64, witness: i64, era: i64, fallback: object) -> object:
+    memory.check_slot(address)
+    memory.check_words(witness, 8)
+    if atomics.load(witness, atomics.ACQUIRE) != era:
+        return fallback
+    return atomics.object_load(address, fallback)  # interpreted callers may not be in a section
 
 
 def object_is(address: i64, value: object) -> bool:
@@ -221,6 +257,16 @@ def hash_object(key: object) -> i64:
 
 def key_equals(address: i64, key: object) -> i64:
     memory.check_slot(address)
+    return atomics.key_equals(address, key)
+
+
+def key_equals_guarded(address: i64, key: object, witness: i64, era: i64) -> i64:
+    memory.check_slot(address)
+    memory.check_words(witness, 8)
+    if atomics.object_is(address, key):
+        return 1
+    if atomics.load(witness, atomics.ACQUIRE) != era:
+        return -1
     return atomics.key_equals(address, key)
 
 

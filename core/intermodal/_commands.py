@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from intermodal.capabilities import BackendSpec, Capabilities
 
 # Where there is no terminal there is no width either: whatever reads the tables wants a row per line.
-_WIDTH_OF_NO_TERMINAL: Final = 240
+_WIDTH_OF_NO_TERMINAL: Final = 320
 
 _METHOD: Final = (
     "each thread looks keys up with objects of its own, equal to the stored keys but not identical; "
@@ -172,7 +172,7 @@ def _extras(has: Capabilities) -> Iterable[str]:
         if value is True:
             yield title
         elif isinstance(value, tuple) and value != field.default:
-            yield f"{title}: {' '.join(value)}"
+            yield f"{title}: {' '.join(name for name in value if name not in field.default)}"
 
 
 # ---- intermodal bench ---------------------------------------------------

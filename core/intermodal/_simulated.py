@@ -157,6 +157,14 @@ def fence(order: int) -> None:
     _check_order(order)
 
 
+def light_fence() -> None:
+    pass
+
+
+def heavy_fence() -> None:
+    pass
+
+
 # ---- locks: no signal handler and no garbage collection while one is held ---------------------------------
 
 
@@ -319,6 +327,25 @@ def thread_token() -> int:
     return threading.get_ident()
 
 
+class _ThreadWords(threading.local):
+    def __init__(self) -> None:
+        self.words: dict[int, int] = {}
+
+
+_thread_words: Final = _ThreadWords()
+
+
+def thread_word(key: int) -> int:
+    return _thread_words.words.get(key, 0)
+
+
+def set_thread_word(key: int, word: int) -> None:
+    if word:
+        _thread_words.words[key] = word
+    else:
+        _thread_words.words.pop(key, None)
+
+
 def pause() -> None:
     time.sleep(0)
 
@@ -354,6 +381,22 @@ def object_take(address: int, fallback: object) -> object:
     return object_exchange(address, _EMPTY, fallback)
 
 
+def object_exchange_into(address: int, value: object, target: int) -> None:
+    slots, index = _slot(address)
+    targets, target_index = _slot(target)
+    with _writing:
+        targets[target_index], slots[index] = slots[index], value
+
+
+def object_take_into(address: int, target: int) -> None:
+    object_exchange_into(address, _EMPTY, target)
+
+
+def _is_held(value: object) -> bool:
+    """Return whether any object slot of any live block holds *value*; for the scheduler."""
+    return any(held is value for storage in list(_blocks.values()) for held in storage.objects)
+
+
 def object_compare_exchange(address: int, expected: object, desired: object) -> bool:
     slots, index = _slot(address)
     with _writing:
@@ -370,6 +413,11 @@ def object_copy(source: int, target: int) -> None:
 
 def object_forget(address: int) -> None:
     object_store(address, _EMPTY)
+
+
+def object_load_guarded(address: int, witness: int, era: int, fallback: object) -> object:
+    value = object_load(address, fallback)
+    return value if load(witness, 1) == era else fallback
 
 
 def object_is(address: int, value: object) -> bool:
@@ -398,6 +446,14 @@ def hash_object(key: object) -> int:
 def key_equals(address: int, key: object) -> int:
     slots, index = _slot(address)
     return _compare_keys(slots[index], key)
+
+
+def key_equals_guarded(address: int, key: object, witness: int, era: int) -> int:
+    slots, index = _slot(address)
+    stored = slots[index]
+    if stored is not key and load(witness, 1) != era:
+        return -1
+    return _compare_keys(stored, key)
 
 
 def _compare_keys(stored: object, key: object) -> int:

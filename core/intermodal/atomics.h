@@ -24,6 +24,11 @@
 #else
 #include <sched.h>
 #include <sys/mman.h>
+#if defined(__linux__)
+#include <linux/membarrier.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
 #define IM_MMAP 1
 #endif
 
@@ -135,6 +140,33 @@ IM_ALWAYS void im_fence(int64_t order) {
     }
 }
 
+/* An asymmetric fence. membarrier makes every running thread of the process pass a full barrier, so that the
+ * light side need only keep the compiler from moving accesses. Each shared library asks for itself, when it is
+ * loaded; the kernel gives all of them the same answer, and a child process keeps it. */
+static bool im_expedited;
+
+#if defined(__linux__) && defined(SYS_membarrier)
+__attribute__((constructor, unused)) static void im_register_membarrier(void) {
+    long commands = syscall(SYS_membarrier, MEMBARRIER_CMD_QUERY, 0, 0);
+    im_expedited = commands > 0 && (commands & MEMBARRIER_CMD_PRIVATE_EXPEDITED) != 0 &&
+                   syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0) == 0;
+}
+#endif
+
+IM_ALWAYS void im_light_fence(void) {
+    if (im_expedited) __atomic_signal_fence(__ATOMIC_SEQ_CST);
+    else __atomic_thread_fence(__ATOMIC_SEQ_CST);
+}
+
+IM_COLD void im_heavy_fence(void) {
+    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+#if defined(__linux__) && defined(SYS_membarrier)
+    /* Light fences rely on it: there is no going back. */
+    if (im_expedited && syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0) != 0)
+        Py_FatalError("intermodal: membarrier is refused after it was granted");
+#endif
+}
+
 IM_ALWAYS bool im_try_lock(int64_t address, int64_t expected) {
     return im_compare_exchange(address, expected, expected | 1, IM_ACQUIRE);
 }
@@ -225,6 +257,21 @@ IM_ALWAYS int64_t im_thread_token(void) {
 #endif
 }
 
+/* A direct-mapped cache of words by key, one for each thread. Keys are never used again, so an entry that is
+ * no longer wanted is in nobody's way. */
+#define IM_THREAD_WORDS 8
+static _Thread_local struct { int64_t key, word; } im_thread_words[IM_THREAD_WORDS] __attribute__((unused));
+
+IM_ALWAYS int64_t im_thread_word(int64_t key) {
+    return im_thread_words[key & (IM_THREAD_WORDS - 1)].key == key ? im_thread_words[key & (IM_THREAD_WORDS - 1)].word : 0;
+}
+
+IM_ALWAYS void im_set_thread_word(int64_t key, int64_t word) {
+    if (word == 0 && im_thread_word(key) == 0) return;
+    im_thread_words[key & (IM_THREAD_WORDS - 1)].key = key;
+    im_thread_words[key & (IM_THREAD_WORDS - 1)].word = word;
+}
+
 IM_ALWAYS void im_pause(void) {
 #if defined(__x86_64__) || defined(__i386__)
     __builtin_ia32_pause();
@@ -306,6 +353,16 @@ IM_ALWAYS PyObject *im_object_take(int64_t address, PyObject *fallback) {
     return old != NULL ? old : Py_NewRef(fallback);
 }
 
+IM_ALWAYS void im_object_exchange_into(int64_t address, PyObject *object, int64_t target) {
+    PyObject *old = __atomic_exchange_n(im_slot(address), im_slot_own(object), __ATOMIC_ACQ_REL);
+    __atomic_store_n(im_slot(target), old, __ATOMIC_RELAXED);
+}
+
+IM_ALWAYS void im_object_take_into(int64_t address, int64_t target) {
+    PyObject *old = __atomic_exchange_n(im_slot(address), NULL, __ATOMIC_ACQ_REL);
+    __atomic_store_n(im_slot(target), old, __ATOMIC_RELAXED);
+}
+
 IM_ALWAYS bool im_object_compare_exchange(int64_t address, PyObject *expected, PyObject *desired) {
     PyObject *current = expected;
     im_slot_own(desired);
@@ -324,6 +381,14 @@ IM_ALWAYS void im_object_copy(int64_t source, int64_t target) {
 
 IM_ALWAYS void im_object_forget(int64_t address) {
     __atomic_store_n(im_slot(address), NULL, __ATOMIC_RELEASE);
+}
+
+/* In a section: what the slot held when the era was still the section's stays alive until its end. The era is
+ * looked at after the slot: whoever put a younger object there had seen a later era, so this thread, which
+ * acquired the object, sees it too. */
+IM_ALWAYS PyObject *im_object_load_guarded(int64_t address, int64_t witness, int64_t era, PyObject *fallback) {
+    PyObject *object = im_slot_peek(address);
+    return Py_NewRef(object != NULL && im_load(witness, IM_ACQUIRE) == era ? object : fallback);
 }
 
 IM_ALWAYS bool im_object_is(int64_t address, PyObject *object) { return im_slot_peek(address) == object; }
@@ -369,6 +434,19 @@ IM_COLD int64_t im_plain_equal_rare(PyObject *stored, PyObject *key) {
     return im_is_number(stored) ? PyObject_RichCompareBool(stored, key, Py_EQ) : 0;
 }
 
+IM_ALWAYS int64_t im_keys_equal(PyObject *stored, PyObject *key) {
+    if (PyUnicode_CheckExact(key) && PyUnicode_CheckExact(stored)) return im_str_equal(stored, key);
+    return im_plain_equal_rare(stored, key);
+}
+
+IM_ALWAYS int64_t im_key_equals_guarded(int64_t address, PyObject *key, int64_t witness, int64_t era) {
+    PyObject *stored = im_slot_peek(address);
+    if (stored == key) return 1;
+    if (stored == NULL) return 0;
+    if (im_load(witness, IM_ACQUIRE) != era) return -1;
+    return im_keys_equal(stored, key);
+}
+
 IM_ALWAYS int64_t im_key_equals(int64_t address, PyObject *key) {
     PyObject *stored = im_slot_peek(address);
     if (stored == key) return 1;
@@ -376,9 +454,7 @@ IM_ALWAYS int64_t im_key_equals(int64_t address, PyObject *key) {
     stored = im_slot_get(address);
 #endif
     if (stored == NULL) return 0;
-    int64_t equal;
-    if (PyUnicode_CheckExact(key) && PyUnicode_CheckExact(stored)) equal = im_str_equal(stored, key);
-    else equal = im_plain_equal_rare(stored, key);
+    int64_t equal = im_keys_equal(stored, key);
 #ifdef Py_GIL_DISABLED
     Py_DECREF(stored);
 #endif
@@ -410,7 +486,8 @@ IM_ALWAYS void im_reachability_fence(PyObject *object) { (void)object; }
 typedef struct {
     PyObject_HEAD
     void *allocation;
-    size_t mapped;        /* bytes to unmap; 0: allocation is PyMem_RawFree's */
+    size_t bytes;
+    bool mapped;          /* whether to unmap them; else allocation is PyMem_RawFree's */
     int64_t address;      /* of the first word; a multiple of 64 */
     PyObject **slots;     /* the first object slot; a multiple of 64 */
     int64_t slot_count;   /* 0 after im_block_abandon_objects */
@@ -418,15 +495,17 @@ typedef struct {
 
 #define IM_LARGE ((size_t)1 << 20)
 #define IM_TRACE_DOMAIN 0x1d0da1u
+#define IM_FREED 0xDB
 
 IM_COLD bool im_block_allocate(im_Block *block, size_t bytes) {
-    block->mapped = 0;
+    block->bytes = bytes;
+    block->mapped = false;
 #ifdef IM_MMAP
     if (bytes >= IM_LARGE) {
         void *pages = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
         if (pages == MAP_FAILED) return false;
         block->allocation = pages;
-        block->mapped = bytes;
+        block->mapped = true;
         PyTraceMalloc_Track(IM_TRACE_DOMAIN, (uintptr_t)pages, bytes);
         return true;
     }
@@ -437,11 +516,14 @@ IM_COLD bool im_block_allocate(im_Block *block, size_t bytes) {
 
 IM_COLD void im_block_free(im_Block *block) {
 #ifdef IM_MMAP
-    if (block->mapped != 0) {
+    if (block->mapped) {
         PyTraceMalloc_Untrack(IM_TRACE_DOMAIN, (uintptr_t)block->allocation);
-        munmap(block->allocation, block->mapped);
+        munmap(block->allocation, block->bytes);
         return;
     }
+#endif
+#ifdef INTERMODAL_DEBUG
+    memset(block->allocation, IM_FREED, block->bytes); /* whoever still looks at it is surprised at once */
 #endif
     PyMem_RawFree(block->allocation);
 }

@@ -83,6 +83,21 @@ def fence(order: i64) -> None:
     _machine.fence(order)
 
 
+def light_fence() -> None:
+    """Be the frequent side of an asymmetric fence: between it and a :func:`heavy_fence` all is SEQ_CST.
+
+    Two light fences order nothing between each other. Where the operating system can interrupt the other
+    threads for a heavy fence (Linux: ``membarrier``), a light one costs no instruction; elsewhere it is
+    ``fence(SEQ_CST)``.
+    """
+    _machine.light_fence()
+
+
+def heavy_fence() -> None:
+    """Be the rare side of an asymmetric fence: as if every thread ran ``fence(SEQ_CST)``. About 1 us."""
+    _machine.heavy_fence()
+
+
 def try_lock(address: i64, expected: i64) -> bool:
     """Take the lock in bit 0 of the word at *address* if the word is *expected*; return whether it was.
 
@@ -169,6 +184,19 @@ def thread_token() -> i64:
     return _machine.thread_token()
 
 
+def thread_word(key: i64) -> i64:
+    """Return the word that this thread has last set for *key*, or 0: a small cache, which may forget."""
+    return _machine.thread_word(key)
+
+
+def set_thread_word(key: i64, word: i64) -> None:
+    """Let :func:`thread_word` of *key* return *word* in this thread, for a while; 0 forgets it at once.
+
+    Words belong to the shared library that sets them: one module of a package sets and gets them.
+    """
+    _machine.set_thread_word(key, word)
+
+
 def pause() -> None:
     """Tell the processor that this is a spin loop."""
     _machine.pause()
@@ -207,6 +235,19 @@ def object_take(address: i64, fallback: object) -> object:
     return _machine.object_take(address, fallback)
 
 
+def object_exchange_into(address: i64, value: object, target: i64) -> None:
+    """Put *value* into the slot at *address*, and what it held into the empty slot *target*. ACQ_REL.
+
+    The reference moves: nothing is counted, nothing dies. *target* is the caller's own.
+    """
+    _machine.object_exchange_into(address, value, target)
+
+
+def object_take_into(address: i64, target: i64) -> None:
+    """Empty the slot at *address* and put what it held into the empty slot *target*, uncounted. ACQ_REL."""
+    _machine.object_take_into(address, target)
+
+
 def object_compare_exchange(address: i64, expected: object, desired: object) -> bool:
     """Replace the slot's object by *desired* if it is *expected* (``is``); return whether it was. ACQ_REL."""
     return _machine.object_compare_exchange(address, expected, desired)
@@ -224,6 +265,15 @@ def object_copy(source: i64, target: i64) -> None:
 def object_forget(address: i64) -> None:
     """Empty the slot at *address* without giving up a reference: the other half of a move. RELEASE."""
     _machine.object_forget(address)
+
+
+def object_load_guarded(address: i64, witness: i64, era: i64, fallback: object) -> object:
+    """Return the object in the slot, or *fallback* if it is empty or the word at *witness* is not *era*.
+
+    For a section of :mod:`intermodal.reclamation`, in which what the slot held stays alive as long as
+    *witness* is *era*: so the reference need not be tried and looked at again. ACQUIRE.
+    """
+    return _machine.object_load_guarded(address, witness, era, fallback)
 
 
 def object_is(address: i64, value: object) -> bool:
@@ -256,6 +306,14 @@ def key_equals(address: i64, key: object) -> i64:
     code can tell: one of them is not exactly a str, bytes, int, float, complex, bool or None.
     """
     return _machine.key_equals(address, key)
+
+
+def key_equals_guarded(address: i64, key: object, witness: i64, era: i64) -> i64:
+    """Do what :func:`key_equals` does without counting a reference; -1 also if *witness* is not *era*.
+
+    For a section of :mod:`intermodal.reclamation`; see :func:`object_load_guarded`.
+    """
+    return _machine.key_equals_guarded(address, key, witness, era)
 
 
 def key_is_str(key: object) -> bool:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from intermodal.maps import AnyMap
+    from intermodal.reclamation import Reclaimer
 
 
 class int64:  # noqa: N801  (named as the value it stands for)
@@ -262,14 +263,15 @@ class MapRequest:
         capacity: how many entries to expect, a hint; None if the caller does not say.
         key_type: one of the names in the backend's ``Capabilities.key_types``.
         value_type: one of the names in the backend's ``Capabilities.value_types``.
-        reclaimer: one of the names in the backend's ``Capabilities.reclaimers``; None for its own choice.
+        reclaimer: one of the names in the backend's ``Capabilities.reclaimers``, or a reclaimer of such a
+            name, which ``open_reclaimer`` makes or passes on; None for the backend's own choice.
         options: every option of the backend, with its default where the caller gave no value.
     """
 
     capacity: int | None = None
     key_type: str = "object"
     value_type: str = "object"
-    reclaimer: str | None = None
+    reclaimer: str | Reclaimer | None = None
     options: Mapping[str, Any] = attrs.field(factory=dict)
 
 
@@ -332,6 +334,48 @@ class BackendSpec:
     summary: str
     capabilities: Capabilities | None
     options: tuple[Option, ...]
+    distribution: str
+    version: str
+    error: str | None
+
+
+@attrs.frozen(kw_only=True)
+class ReclaimerBackend:
+    """What the hook of a reclaimer's plugin returns.
+
+    Attributes:
+        name: the name of the plugin's entry point.
+        summary: one line for listings.
+        protects: whether what is retired is kept while sections last; without it readers count references.
+        robust: whether a section that never ends holds back only what is older than itself.
+        open: makes a reclaimer. Import the scheme in it, not before.
+    """
+
+    name: str = attrs.field(validator=_check_text)
+    summary: str = attrs.field(validator=_check_text)
+    protects: bool = attrs.field(validator=_check_bool)
+    robust: bool = attrs.field(validator=_check_bool)
+    open: Callable[[], Reclaimer] = attrs.field(validator=_check_callable)
+
+
+@attrs.frozen(kw_only=True)
+class ReclaimerSpec:
+    """A line of the listing of reclaimers.
+
+    Attributes:
+        name: what ``open_reclaimer`` takes.
+        summary: one line; empty if it is broken.
+        protects: as its plugin declares; None if it is broken.
+        robust: the same.
+        distribution: the name of the installed distribution that it comes with.
+        version: that distribution's version.
+        error: why it cannot be used, None if it can.
+    """
+
+    name: str
+    summary: str
+    protects: bool | None
+    robust: bool | None
     distribution: str
     version: str
     error: str | None

@@ -1,5 +1,7 @@
 """What users call: :func:`open_map` makes a map, :func:`backends` lists what there is to choose from.
 
+The same for reclaimers.
+
 Chooses and checks arguments; knows nothing about any backend but what it declares.
 """
 
@@ -14,14 +16,15 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from intermodal import registry
-from intermodal.capabilities import FIELDS, TYPES, BackendSpec, MapBackend, MapRequest
+from intermodal.capabilities import FIELDS, TYPES, BackendSpec, MapBackend, MapRequest, ReclaimerSpec
 from intermodal.errors import BackendLoadError, BackendNotFound, IntermodalError, OptionError
 from intermodal.maps import AnyMap, ConcurrentMap
+from intermodal.reclamation import Reclaimer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["backends", "open_map"]
+__all__ = ["backends", "open_map", "open_reclaimer", "reclaimers"]
 
 
 def open_map(
@@ -30,7 +33,7 @@ def open_map(
     capacity: int | None = None,
     key_type: type | str = object,
     value_type: type | str = object,
-    reclaimer: str | None = None,
+    reclaimer: str | Reclaimer | None = None,
     **options: Any,
 ) -> AnyMap:
     """Return a new, empty concurrent map of the backend that is named, or that meets the requirements.
@@ -42,7 +45,8 @@ def open_map(
         capacity: how many entries to expect; a hint.
         key_type: what keys are: ``object``, ``intermodal.int64``, ``intermodal.float64``, or a name of these.
         value_type: the same for values.
-        reclaimer: name of the memory reclaimer; None leaves it to the backend.
+        reclaimer: name of the memory reclaimer, of which the map gets one of its own, or one made by
+            :func:`open_reclaimer` for several maps; None leaves it to the backend.
         options: a keyword that is a field of :class:`intermodal.Capabilities` is a requirement, True or a
             level (None and False stand for "do not care"); any other is an option of the backend.
 
@@ -75,7 +79,7 @@ def open_map(
     needs: dict[str, object] = {
         "key_types": request.key_type,
         "value_types": request.value_type,
-        "reclaimers": request.reclaimer,
+        "reclaimers": reclaimer.scheme.name if isinstance(reclaimer, Reclaimer) else request.reclaimer,
     }
     backend = _choose(requirements, needs) if name is None else _named(name, requirements, needs)
     own = {keyword: value for keyword, value in options.items() if keyword not in FIELDS}
@@ -85,11 +89,11 @@ def open_map(
     except ImportError as cause:
         if isinstance(cause, IntermodalError):
             raise
-        raise registry.load_error(
+        raise registry.maps.load_error(
             backend.name, f"opening it raised {type(cause).__name__}: {cause}"
         ) from cause
     if not isinstance(opened, ConcurrentMap):
-        raise registry.load_error(backend.name, f"opening it returned {opened!r}, not a ConcurrentMap")
+        raise registry.maps.load_error(backend.name, f"opening it returned {opened!r}, not a ConcurrentMap")
     return opened
 
 
@@ -101,22 +105,64 @@ def backends() -> tuple[BackendSpec, ...]:
     >>> [spec.name for spec in backends() if spec.name == "locked"]
     ['locked']
     """
-    return registry.specs()
+    return registry.map_specs()
+
+
+def open_reclaimer(reclaimer: str | Reclaimer) -> Reclaimer:
+    """Return a new reclaimer of that name; one that is a reclaimer already is returned as it is.
+
+    Args:
+        reclaimer: the name of an installed reclaimer, see :func:`reclaimers`.
+
+    Raises:
+        BackendNotFound: the name is not installed.
+        BackendLoadError: the plugin of that name is broken; says how.
+        OptionError: the argument is neither a name nor a reclaimer.
+
+    Any number of threads may call it at once.
+
+    >>> open_reclaimer("refcount").statistics().pending
+    0
+    """
+    if isinstance(reclaimer, Reclaimer):
+        return reclaimer
+    if not isinstance(reclaimer, str):
+        raise OptionError(f"a reclaimer is named by a str; got {reclaimer!r}")
+    backend = registry.reclaimers.load(reclaimer)
+    try:
+        opened = backend.open()
+    except ImportError as cause:
+        fault = f"opening it raised {type(cause).__name__}: {cause}"
+        raise registry.reclaimers.load_error(reclaimer, fault) from cause
+    if not isinstance(opened, Reclaimer):
+        raise registry.reclaimers.load_error(reclaimer, f"opening it returned {opened!r}, not a Reclaimer")
+    return opened
+
+
+def reclaimers() -> tuple[ReclaimerSpec, ...]:
+    """Return the description of every installed reclaimer, sorted by name, the broken ones included.
+
+    Loads every plugin of a reclaimer once. Any number of threads may call it at once.
+
+    >>> [spec.name for spec in reclaimers() if spec.name == "refcount"]
+    ['refcount']
+    """
+    return registry.reclaimer_specs()
 
 
 def _choose(requirements: Mapping[str, object], needs: Mapping[str, object]) -> MapBackend:
     preferred = os.environ.get("INTERMODAL_BACKEND")
     if preferred:
         try:
-            backend = registry.load(preferred)
+            backend = registry.maps.load(preferred)
         except (BackendNotFound, BackendLoadError) as error:
             raise type(error)(f"INTERMODAL_BACKEND={preferred}: {error}") from error
         if not _unmet(backend, requirements, needs):
             return backend
     fitting, rejected = [], []
-    for name in registry.names():
+    for name in registry.maps.names():
         try:
-            backend = registry.load(name)
+            backend = registry.maps.load(name)
         except BackendLoadError as error:
             rejected.append(str(error))
             continue
@@ -126,7 +172,7 @@ def _choose(requirements: Mapping[str, object], needs: Mapping[str, object]) -> 
         else:
             fitting.append(backend)
     if not fitting:
-        reasons = "".join(f"\n  {reason}" for reason in rejected) or f" {registry.NOTHING_INSTALLED}"
+        reasons = "".join(f"\n  {reason}" for reason in rejected) or f" {registry.maps.nothing_installed}"
         raise BackendNotFound(f"no installed backend meets the requirements:{reasons}")
     return min(fitting, key=operator.attrgetter("rank"))
 
@@ -134,13 +180,13 @@ def _choose(requirements: Mapping[str, object], needs: Mapping[str, object]) -> 
 def _named(name: str, requirements: Mapping[str, object], needs: Mapping[str, object]) -> MapBackend:
     if not isinstance(name, str):
         raise OptionError(f"name must be the name of a backend, a str; got {name!r}")
-    backend = registry.load(name)
+    backend = registry.maps.load(name)
     for kind, asked in (OptionError, needs), (BackendNotFound, requirements):
         faults = backend.capabilities.unmet(asked)
         if faults:
             able = [
                 spec.name
-                for spec in registry.specs()
+                for spec in registry.map_specs()
                 if spec.capabilities is not None and not spec.capabilities.unmet(asked)
             ]
             instead = f"backends that are: {', '.join(able) or 'none'}"
@@ -186,9 +232,11 @@ def _check_capacity(capacity: object) -> int | None:
     return count
 
 
-def _check_reclaimer(reclaimer: object) -> str | None:
-    if reclaimer is not None and not isinstance(reclaimer, str):
-        raise OptionError(f"reclaimer must be the name of a reclaimer, a str, or None; got {reclaimer!r}")
+def _check_reclaimer(reclaimer: object) -> str | Reclaimer | None:
+    if reclaimer is not None and not isinstance(reclaimer, str | Reclaimer):
+        raise OptionError(
+            f"reclaimer must be the name of a reclaimer, a str, or a Reclaimer, or None; got {reclaimer!r}"
+        )
     return reclaimer
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 import pluggy
 
 if TYPE_CHECKING:
-    from intermodal.capabilities import MapBackend
+    from intermodal.capabilities import MapBackend, ReclaimerBackend
 
 #: The name that pluggy knows the project by.
 PROJECT: Final = "intermodal"
@@ -28,4 +28,12 @@ def intermodal_map_backend() -> MapBackend:  # type: ignore[empty-body]
 
     Called once, when the backend is first asked for by name or listed. It should import no more than
     ``intermodal.plugins``; the engine belongs into ``MapBackend.open``.
+    """
+
+
+@hookspec(firstresult=True)
+def intermodal_reclaimer() -> ReclaimerBackend:  # type: ignore[empty-body]
+    """Return the description of the reclaimer that the entry point of this plugin stands for.
+
+    Called once, when the reclaimer is first asked for by name or listed.
     """

@@ -20,6 +20,9 @@ and the module it names implements the hook::
     def intermodal_map_backend() -> MapBackend:
         return MapBackend(name="mine", summary="...", capabilities=Capabilities(...), open=_open)
 
+A reclaimer is the same under ``intermodal.reclaimers``, with the hook ``intermodal_reclaimer`` that returns a
+:class:`ReclaimerBackend`.
+
 The names of the contract itself are loaded on first use, so that importing this module stays cheap.
 """
 
@@ -27,12 +30,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from intermodal.capabilities import Capabilities, MapBackend, MapRequest, Option
+from intermodal.capabilities import Capabilities, MapBackend, MapRequest, Option, ReclaimerBackend
 from intermodal.hookspecs import hookimpl
 
 if TYPE_CHECKING:
     from intermodal._absent import ABSENT
     from intermodal.maps import ConcurrentMap
+    from intermodal.reclamation import Reclaimer
     from intermodal.statistics import MapStatistics
 
 __all__ = [
@@ -43,6 +47,8 @@ __all__ = [
     "MapRequest",
     "MapStatistics",
     "Option",
+    "Reclaimer",
+    "ReclaimerBackend",
     "hookimpl",
 ]
 

@@ -1,4 +1,4 @@
-"""What a map says about itself: frozen records, one moment's figures."""
+"""What maps and reclaimers say about themselves: frozen records, one moment's figures."""
 
 from __future__ import annotations
 
@@ -14,3 +14,28 @@ class MapStatistics:
     """
 
     entries: int
+
+
+@attrs.frozen(kw_only=True)
+class ReclamationStatistics:
+    """What a reclaimer holds, and who holds it up.
+
+    Attributes:
+        scheme: the name of the scheme.
+        retired: number of objects retired so far.
+        freed: number of those that have been freed.
+        pending: the difference: what waits.
+        threads: number of threads that take part.
+        pinned: how many of them are in a section.
+        oldest_pin: how many eras ago the oldest of these sections began; None if there is none.
+        oldest_thread: the name of its thread.
+    """
+
+    scheme: str
+    retired: int
+    freed: int
+    pending: int
+    threads: int
+    pinned: int
+    oldest_pin: int | None
+    oldest_thread: str | None

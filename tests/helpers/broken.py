@@ -52,7 +52,7 @@ class RaisesKeyErrorOfTheKeysRepr(MinimalMap):
             raise KeyError(repr(key)) from None
 
 
-@fails("Lifetimes::test_an_overwritten_value_is_dropped_at_once")
+@fails("Lifetimes::test_an_overwritten_value_is_dropped")
 class KeepsOverwrittenValues(MinimalMap):
     def _compare_exchange(self, key: Any, current: object, new: object) -> bool:
         vars(self).setdefault("_kept", []).append(current)

@@ -12,13 +12,19 @@ TABLE = "plugins/intermodal_swiss/_table.py"
 STATE = "plugins/intermodal_swiss/_state.py"
 ITERATE = "plugins/intermodal_swiss/_iterate.py"
 MAP = "plugins/intermodal_swiss/_map.py"
+RETIRING = "plugins/intermodal_swiss/_retiring.py"
 SIMULATED = "core/intermodal/_simulated.py"
 HEADER = "core/intermodal/atomics.h"
+RECORDS = "core/intermodal/reclamation.py"
+EPOCH = "plugins/intermodal_epoch/_scheme.py"
+HYALINE = "plugins/intermodal_hyaline/_scheme.py"
 
 INTERRUPTIONS = "tests/test_swiss_interruptions.py"
 ONE_INSTANT = f"{INTERRUPTIONS}::test_an_operation_that_others_interrupt_takes_effect_at_one_instant"
 RESIZED = f"{INTERRUPTIONS}::test_an_operation_that_a_resize_interrupts_does_what_it_does_without"
 ITERATION = f"{INTERRUPTIONS}::test_an_iteration_that_others_interrupt_yields_what_stays_exactly_once"
+SCHEDULED = "tests/test_reclamation_schedules.py"
+RECLAIMED = "tests/test_swiss_schedules.py::test_nothing_is_looked_at_that_may_have_been_freed"
 OWN_VIEW = f"{INTERRUPTIONS}::test_an_operation_that_its_own_view_interrupts_keeps_to_its_table"
 
 
@@ -225,14 +231,12 @@ MUTANTS = [
         file=TABLE,
         edits=(
             (
-                (
-                    "    value = object_take(slot + VALUE, None)\n    key = object_take(slot, None)\n"
-                    "    release_slot(headers, groups, home, (slot - slots) >> 4)\n"
-                ),
-                (
-                    "    release_slot(headers, groups, home, (slot - slots) >> 4)\n"
-                    "    value = object_take(slot + VALUE, None)\n    key = object_take(slot, None)\n"
-                ),
+                "    release_slot(headers, groups, home, (slot - slots) >> 4)\n    fetch_add(",
+                "    fetch_add(",
+            ),
+            (
+                "    key: object = None\n",
+                "    release_slot(headers, groups, home, (slot - slots) >> 4)\n    key: object = None\n",
             ),
         ),
         why="another home claims the slot, and the removal takes its new key and value away",
@@ -284,11 +288,8 @@ MUTANTS = [
         file=TABLE,
         edits=(
             (
-                "    value = object_take(slot + VALUE, None)\n    key = object_take(slot, None)\n",
-                (
-                    "    unlock(lock, version + VERSION_STEP)\n"
-                    "    value = object_take(slot + VALUE, None)\n    key = object_take(slot, None)\n"
-                ),
+                "    key: object = None\n",
+                "    unlock(lock, version + VERSION_STEP)\n    key: object = None\n",
             ),
             (
                 "    unlock(lock, version + VERSION_STEP)\n    reachability_fence(key)",
@@ -460,12 +461,196 @@ MUTANTS = [
         file=MAP,
         edits=(
             (
-                "            self._owner = 0\n            value: object = read(self._headers, self._slots, self._groups, h, key, default)\n",
-                "            value: object = read(self._headers, self._slots, self._groups, h, key, default)\n",
+                "            self._owner = 0\n            value: object = read(self._headers, self._slots, self._groups, h, key, default,",
+                "            value: object = read(self._headers, self._slots, self._groups, h, key, default,",
             ),
         ),
         why="a destructor that uses the view lets go of the table that the look-up still reads",
         test=f"{OWN_VIEW}[small-get]",
+    ),
+    # ---- reclamation -----------------------------------------------------------------------------------
+    Mutant(
+        name="a section has no fence",
+        file=RECORDS,
+        edits=(("    light_fence()\n    store(record + DEPTH, 1", "    store(record + DEPTH, 1"),),
+        why="the section's loads come before its stores: a look at the records misses it, and it finds what was unlinked",
+        test=f"{SCHEDULED}::test_the_fences_suffice[ageless-Hyaline]",
+    ),
+    Mutant(
+        name="a section is announced after its fence",
+        file=RECORDS,
+        edits=(
+            (
+                "    store(record + HEAD, 0, RELEASE)\n    light_fence()\n",
+                "    light_fence()\n    store(record + HEAD, 0, RELEASE)\n",
+            ),
+        ),
+        why="the same",
+        test=f"{SCHEDULED}::test_the_fences_suffice[ageless-Hyaline]",
+    ),
+    Mutant(
+        name="an inner section ends the outer one",
+        file=RECORDS,
+        edits=(
+            (
+                "    if depth != 0:\n        return 0\n    if load(record + LISTS",
+                "    if load(record + LISTS",
+            ),
+        ),
+        why="what the outer section looks at is freed",
+        test=f"{SCHEDULED}::test_an_inner_section_does_not_end_the_outer_one[ageless-Epochs]",
+    ),
+    Mutant(
+        name="a thread that leaves stores OUTSIDE over its list",
+        file=RECORDS,
+        edits=(
+            (
+                "    return exchange(record + HEAD, OUTSIDE, ACQ_REL)",
+                "    store(record + HEAD, OUTSIDE, RELEASE)\n    return 0",
+            ),
+        ),
+        why="the batches on the list are never freed",
+        test=f"{SCHEDULED}::test_what_a_section_finds_stays_until_its_end[ageless-Hyaline]",
+    ),
+    Mutant(
+        name="a thread that leaves reads its list, then stores OUTSIDE",
+        file=RECORDS,
+        edits=(
+            (
+                "    return exchange(record + HEAD, OUTSIDE, ACQ_REL)",
+                "    released = load(record + HEAD, ACQUIRE)\n    store(record + HEAD, OUTSIDE, RELEASE)\n    return released",
+            ),
+        ),
+        why="a batch that is hung in between is never freed",
+        test=f"{SCHEDULED}::test_what_a_section_finds_stays_until_its_end[ageless-Hyaline]",
+    ),
+    Mutant(
+        name="what is younger than a section counts as protected",
+        file=RECORDS,
+        edits=(
+            (
+                "store(record + WITNESS, scheme.clock if scheme.lists else record + ERA, RELAXED)",
+                "store(record + WITNESS, record + ERA, RELAXED)",
+            ),
+        ),
+        why="a reader looks at what no list of its holds back",
+        test=f"{SCHEDULED}::test_what_is_younger_than_a_section_is_not_taken_for_older[births]",
+    ),
+    Mutant(
+        name="a thread that ends in a section keeps its list",
+        file=RECORDS,
+        edits=(
+            (
+                "        if self.lists and released != OUTSIDE and released != 0:\n            self.release(released)\n",
+                "        assert released is not None\n",
+            ),
+        ),
+        why="the batches on it are never freed",
+        test=f"{SCHEDULED}::test_a_reader_that_ends[depart_in_a_section-Hyaline]",
+    ),
+    Mutant(
+        name="one epoch of grace",
+        file=EPOCH,
+        edits=(("GRACE: Final = 2", "GRACE: Final = 1"),),
+        why="a section of the stamp's epoch may last",
+        test=f"{SCHEDULED}::test_what_a_section_finds_stays_until_its_end[ageless-Epochs]",
+    ),
+    Mutant(
+        name="the clock goes on whoever is in a section",
+        file=EPOCH,
+        edits=(
+            (
+                "                return False\n        return compare",
+                "                break\n        return compare",
+            ),
+        ),
+        why="what sections look at is freed",
+        test=f"{SCHEDULED}::test_what_a_section_finds_stays_until_its_end[ageless-Epochs]",
+    ),
+    Mutant(
+        name="a batch that is early is forgotten",
+        file=EPOCH,
+        edits=(("        self._waiting.appendleft(batch)\n", ""),),
+        why="what is in it is never freed by a flush",
+        test=f"{SCHEDULED}::test_what_a_section_finds_stays_until_its_end[ageless-Epochs]",
+    ),
+    Mutant(
+        name="no fence between unlinking and stamp",
+        file=EPOCH,
+        edits=(
+            (
+                "        epoch = load(self.clock, SEQ_CST)\n        heavy_fence()\n        participants",
+                "        epoch = load(self.clock, SEQ_CST)\n        participants",
+            ),
+        ),
+        why="a section that begins when the clock has gone on still finds what was unlinked before",
+        test=f"{SCHEDULED}::test_a_section_that_begins_after_the_clock_went_on[Epochs]",
+    ),
+    Mutant(
+        name="no fence between unlinking and the look at the lists",
+        file=HYALINE,
+        edits=(("        heavy_fence()\n", ""),),
+        why="the look misses a section that finds what was unlinked",
+        test=f"{SCHEDULED}::test_the_fences_suffice[ageless-Hyaline]",
+    ),
+    Mutant(
+        name="a batch is hung on all sections, the older ones too",
+        file=HYALINE,
+        edits=(("if head == OUTSIDE or load(record + ERA, RELAXED) < oldest:", "if head == OUTSIDE:"),),
+        why="a section that never ends holds back everything",
+        test=f"{SCHEDULED}::test_a_section_that_lasts_holds_back_what_is_not_younger",
+    ),
+    Mutant(
+        name="a node is hung by a plain store",
+        file=HYALINE,
+        edits=(
+            (
+                "            if compare_exchange(record + HEAD, head, node, ACQ_REL):\n                return True",
+                "            store(record + HEAD, node, ACQ_REL - 1)\n            return True",
+            ),
+        ),
+        why="it is hung on a list that has been taken, or replaces another node",
+        test=f"{SCHEDULED}::test_what_a_section_finds_stays_until_its_end[ageless-Hyaline]",
+    ),
+    Mutant(
+        name="a batch is finished one section early",
+        file=HYALINE,
+        edits=(("if fetch_add(count, -1, ACQ_REL) == 1:", "if fetch_add(count, -1, ACQ_REL) <= 2:"),),
+        why="the last section still looks at it",
+        test=f"{SCHEDULED}::test_two_readers_and_a_writer[Hyaline]",
+    ),
+    # ---- what writes take out --------------------------------------------------------------------------
+    Mutant(
+        name="a replaced value is dropped, not retired",
+        file=RETIRING,
+        edits=(
+            ("    object_exchange_into,\n", "    object_exchange_into,\n    object_forget,\n"),
+            (
+                "        retired(record, 0)\n        return\n",
+                "        object_forget(limbo)\n        return\n",
+            ),
+        ),
+        why="a reader that has borrowed it looks at freed memory",
+        test=f"{RECLAIMED}[epoch-full-replace(3) | pop(3) flush]",
+    ),
+    Mutant(
+        name="a replaced table is dropped, not retired",
+        file=STATE,
+        edits=(("            self.reclaimer.retire_memory(table, table.era)\n", "            pass\n"),),
+        why="a reader that has only its address looks at freed memory",
+        test=f"{RECLAIMED}[epoch-full-get(3) | insert(100) flush]",
+    ),
+    Mutant(
+        name="a table is used without a look at its age",
+        file=MAP,
+        edits=(
+            (
+                "        if load(witness, ACQUIRE) == era:  # so the table is not younger than the section\n",
+                "        if witness:\n",
+            ),
+        ),
+        why="a table that came and was replaced during one section is freed in it",
+        equivalent="it takes two resizes during one look-up, more steps than the explored scenarios have",
     ),
     # ---- what user code sees ---------------------------------------------------------------------------
     Mutant(
@@ -579,8 +764,8 @@ MUTANTS = [
         file=HEADER,
         edits=(
             (
-                "    PyObject *old = __atomic_exchange_n(im_slot(address), NULL, __ATOMIC_ACQ_REL);",
-                "    PyObject *old = im_slot_peek(address);",
+                "    PyObject *old = __atomic_exchange_n(im_slot(address), NULL, __ATOMIC_ACQ_REL);\n    return",
+                "    PyObject *old = im_slot_peek(address);\n    return",
             ),
         ),
         why="one reference, two owners",

@@ -11,15 +11,30 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-def collected(condition: Callable[[], bool]) -> bool:
-    """Return whether *condition* holds, at once or when garbage has been collected, which takes long."""
-    return condition() or (gc.collect() >= 0 and condition())
+def collected(condition: Callable[[], bool], settle: Callable[[], object] = lambda: None) -> bool:
+    """Return whether *condition* holds, at once, after *settle*, or when garbage has been collected.
+
+    Collecting takes long. *settle* lets go of what reclaimers hold back.
+    """
+    if condition():
+        return True
+    settle()
+    if condition():
+        return True
+    gc.collect()
+    settle()
+    return condition()
 
 
 class Ledger:
-    """Makes keys and values, and knows how many of them are alive."""
+    """Makes keys and values, and knows how many of them are alive.
 
-    def __init__(self) -> None:
+    Args:
+        settle: lets go of what reclaimers hold back.
+    """
+
+    def __init__(self, settle: Callable[[], object] = lambda: None) -> None:
+        self._settle = settle
         self._made: list[None] = []  # appending is atomic
         self._dropped: list[None] = []
 
@@ -36,7 +51,7 @@ class Ledger:
 
         Raises: AssertionError.
         """
-        if not collected(lambda: self.live() == live):
+        if not collected(lambda: self.live() == live, self._settle):
             raise AssertionError(f"{self.live()} of {len(self._made)} objects are alive, not {live}")
 
     def live(self) -> int:

@@ -32,7 +32,7 @@ def pytest_configure(config: pytest.Config) -> None:
         from intermodal.errors import BackendLoadError, BackendNotFound
 
         try:
-            registry.load(name)
+            registry.maps.load(name)
         except (BackendNotFound, BackendLoadError) as error:
             import pytest
 

@@ -14,13 +14,14 @@ import attrs
 import intermodal
 from intermodal import registry
 from intermodal.capabilities import Capabilities
-from intermodal.facade import open_map
+from intermodal.facade import open_map, open_reclaimer
 from intermodal.testing.keys import KINDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from intermodal.maps import AnyMap
+    from intermodal.reclamation import Reclaimer
 
 #: By how much the kit multiplies the number of its steps: more for long runs, less for quick ones.
 EFFORT = float(os.environ.get("INTERMODAL_TEST_EFFORT", "1"))
@@ -37,6 +38,7 @@ class Subject:
         capabilities: what the maps promise.
         open: returns a new, empty map; takes the keywords of ``open_map``.
         by_handle: tests use handles of the maps.
+        reclaimers: those that ``open`` has given to its maps.
         kinds: names of the :data:`~intermodal.testing.keys.KINDS` of keys that tests are repeated with.
     """
 
@@ -45,6 +47,7 @@ class Subject:
     open: Callable[..., AnyMap]
     by_handle: bool = False
     kinds: tuple[str, ...] = tuple(KINDS)
+    _reclaimers: list[Reclaimer] = attrs.field(factory=list, repr=False, alias="reclaimers")
     _made: list[AnyMap] = attrs.field(factory=list, init=False, repr=False)
 
     def __str__(self) -> str:
@@ -89,6 +92,12 @@ class Subject:
         self._made.clear()
         for each in made:
             each._check()
+        self._reclaimers.clear()
+
+    def settle(self) -> None:
+        """Let what the maps' reclaimers hold back for the calling thread be freed."""
+        for reclaimer in self._reclaimers:
+            reclaimer.flush()
 
 
 def subjects_of(backend: str | Subject, **options: Any) -> tuple[Subject, ...]:
@@ -103,8 +112,15 @@ def subjects_of(backend: str | Subject, **options: Any) -> tuple[Subject, ...]:
     if isinstance(backend, Subject):
         direct = backend
     else:
-        capabilities = registry.load(backend).capabilities
-        direct = Subject(backend, capabilities, partial(open_map, backend, **options))
+        reclaimers: list[Reclaimer] = []
+
+        def open_reclaimed(*, reclaimer: str = options.get("reclaimer", ""), **more: Any) -> AnyMap:
+            reclaimers.append(open_reclaimer(reclaimer))
+            return open_map(backend, reclaimer=reclaimers[-1], **{**options, **more})
+
+        capabilities = registry.maps.load(backend).capabilities
+        opener = open_reclaimed if options.pop("reclaimer", None) else partial(open_map, backend, **options)
+        direct = Subject(backend, capabilities, opener, reclaimers=reclaimers)
     if not direct.capabilities.handles:
         return (direct,)
     return direct, attrs.evolve(direct, by_handle=True)

@@ -25,7 +25,7 @@ def _subjects(names: tuple[str, ...]) -> list[Subject]:
 def _chosen(config: pytest.Config) -> list[Subject]:
     """Return the maps of the backends asked for or, if none is, of all that can be used."""
     names = getattr(config.option, "intermodal_backends", None)
-    usable = (spec.name for spec in registry.specs() if spec.error is None)
+    usable = (spec.name for spec in registry.map_specs() if spec.error is None)
     return _subjects(tuple(names or usable))
 
 

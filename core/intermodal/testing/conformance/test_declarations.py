@@ -83,7 +83,7 @@ def test_what_is_not_of_the_declared_type_is_refused(backend, type_name, wrong):
 def test_every_declared_reclaimer_gives_everything_back(backend):
     """At the latest when the map goes."""
     for reclaimer in backend.capabilities.reclaimers:
-        ledger = Ledger()
+        ledger = Ledger(backend.settle)
         m = backend.open(reclaimer=reclaimer)
         for number in range(200):
             m[ledger.key(number)] = ledger.value()

@@ -20,9 +20,9 @@ from intermodal.testing.threads import in_threads
 # ---- exact accounting ----------------------------------------------------------------------------------
 
 
-def test_an_overwritten_value_is_dropped_at_once(subject):
+def test_an_overwritten_value_is_dropped(subject):
     """By every operation that sets; the map holds one."""
-    ledger = Ledger()
+    ledger = Ledger(subject.settle)
     m = subject.map(a=ledger.value())
     for set_value in (
         lambda: m.__setitem__("a", ledger.value()),
@@ -54,7 +54,7 @@ def test_removed_keys_and_values_are_dropped(subject):
         lambda m, key: m.pop_many([key]) and None,
         lambda m, _: m.clear(),
     ):
-        ledger = Ledger()
+        ledger = Ledger(subject.settle)
         m = subject.map()
         m[ledger.key("a")] = ledger.value()
         ledger.expect(2)
@@ -64,7 +64,7 @@ def test_removed_keys_and_values_are_dropped(subject):
 
 def test_a_key_given_for_an_entry_that_exists_is_not_kept(subject):
     """The first of equal keys stays, the others go."""
-    ledger = Ledger()
+    ledger = Ledger(subject.settle)
     m = subject.map([(ledger.key("a"), 0)])
     for number in range(10):
         m[ledger.key("a")] = number
@@ -80,7 +80,7 @@ def test_a_key_given_for_an_entry_that_exists_is_not_kept(subject):
 @pytest.mark.parametrize("hashes", ["spread", "colliding"])
 def test_growth_and_shrinking_neither_lose_nor_keep_anything(subject, hashes):
     """At every step as many are alive as the map has, keys and values."""
-    ledger = Ledger()
+    ledger = Ledger(subject.settle)
     count = scale(400, 60)
     m = subject.map()
 
@@ -101,7 +101,7 @@ def test_growth_and_shrinking_neither_lose_nor_keep_anything(subject, hashes):
 
 def test_copies_share_and_release(subject):
     """Objects go with the last map that has them."""
-    ledger = Ledger()
+    ledger = Ledger(subject.settle)
     m = subject.map((ledger.key(number), ledger.value()) for number in range(50))
     other = m.copy()
     ledger.expect(100)
@@ -116,7 +116,7 @@ def test_copies_share_and_release(subject):
 def test_a_dropped_map_drops_its_entries(subject):
     """Also in the middle of a resize."""
     for count in (1, 14, 15, 16, 30, 100, 113, 120):
-        ledger = Ledger()
+        ledger = Ledger(subject.settle)
         m = subject.loose()
         for number in range(count):
             m[ledger.key(number)] = ledger.value()
@@ -127,7 +127,7 @@ def test_a_dropped_map_drops_its_entries(subject):
 
 def test_closing_and_dropping_handles_drops_nothing_of_the_map(backend):
     """And closing the last one drops everything."""
-    ledger = Ledger()
+    ledger = Ledger(backend.settle)
     m = backend.loose((ledger.key(number), ledger.value()) for number in range(50))
     for _ in range(20):
         with m.handle() as handle:
@@ -144,7 +144,7 @@ def test_closing_and_dropping_handles_drops_nothing_of_the_map(backend):
 
 def test_an_iterator_left_alone_keeps_no_removed_entries_for_long(subject):
     """It may keep those it has read ahead, and drops them when it goes."""
-    ledger = Ledger()
+    ledger = Ledger(subject.settle)
     m = subject.map((ledger.key(number), ledger.value()) for number in range(200))
     entries = iter(m.items())
     next(entries)
@@ -155,7 +155,7 @@ def test_an_iterator_left_alone_keeps_no_removed_entries_for_long(subject):
 
 def test_an_operation_that_raises_keeps_nothing(subject):
     """Neither the key nor the value."""
-    ledger = Ledger()
+    ledger = Ledger(subject.settle)
     m = subject.map()
 
     def fail(_):
@@ -194,7 +194,7 @@ def test_reference_counts_of_shared_objects_come_back_to_what_they_were(subject)
 
 def test_threads_that_change_one_map_lose_no_object(subject):
     """After a storm, as many are alive as the map has; after clear() none."""
-    ledger = Ledger()
+    ledger = Ledger(subject.settle)
     m = subject.map()
 
     def storm(seed):
@@ -239,7 +239,7 @@ def test_a_map_that_holds_itself_is_collected(backend):
 @pytest.mark.parametrize("count", [1, 14, 15, 29, 113])
 def test_values_that_refer_to_the_map_are_collected(backend, count):
     """Also if it was being resized."""
-    ledger = Ledger()
+    ledger = Ledger(backend.settle)
     m = backend.loose()
     for number in range(count):
         value = ledger.value()
@@ -251,7 +251,7 @@ def test_values_that_refer_to_the_map_are_collected(backend, count):
 
 def test_maps_that_hold_each_other_are_collected(backend):
     """Through handles too."""
-    ledger = Ledger()
+    ledger = Ledger(backend.settle)
     one, two = backend.loose(), backend.loose()
     one["two"], two["one"] = two.handle(), one.handle()
     one["value"], two["value"] = ledger.value(), ledger.value()

@@ -132,6 +132,16 @@ class ScheduledMachine:
         if self.older is not None:
             self.older.fence(order)
 
+    def light_fence(self) -> None:
+        self.execution.point(READ, "heavy fence")  # two of these have no order
+        if self.older is not None:
+            self.older.light_fence()
+
+    def heavy_fence(self) -> None:
+        self.execution.point(WRITE, "fence", "heavy fence")
+        if self.older is not None:
+            self.older.heavy_fence()
+
     def try_lock(self, address: int, expected: int) -> bool:
         reference._check_even(expected)
         return self.compare_exchange(address, expected, expected | 1, ACQUIRE)
@@ -214,6 +224,12 @@ class ScheduledMachine:
     def object_take(self, address: int, fallback: object) -> object:
         return self.object_exchange(address, _EMPTY, fallback)
 
+    def object_exchange_into(self, address: int, value: object, target: int) -> None:
+        self.object_store(target, self.object_exchange(address, value, _EMPTY))
+
+    def object_take_into(self, address: int, target: int) -> None:
+        self.object_exchange_into(address, _EMPTY, target)
+
     def object_compare_exchange(self, address: int, expected: object, desired: object) -> bool:
         swapped: bool = self._update(
             address,
@@ -229,6 +245,13 @@ class ScheduledMachine:
     def object_forget(self, address: int) -> None:
         self.object_store(address, _EMPTY)
 
+    def object_load_guarded(self, address: int, witness: int, era: int, fallback: object) -> object:
+        value = self._slot(address)
+        if value is _EMPTY or self.load(witness, ACQUIRE) != era:
+            return fallback
+        _check_held(value)
+        return value
+
     def object_is(self, address: int, value: object) -> bool:
         return self._slot(address) is value
 
@@ -239,6 +262,17 @@ class ScheduledMachine:
 
     def key_equals(self, address: int, key: object) -> int:
         return reference._compare_keys(self._slot(address), key)
+
+    def key_equals_guarded(self, address: int, key: object, witness: int, era: int) -> int:
+        stored = self._slot(address)
+        if stored is key:
+            return 1
+        if stored is _EMPTY:
+            return 0
+        if self.load(witness, ACQUIRE) != era:
+            return -1
+        _check_held(stored)
+        return reference._compare_keys(stored, key)
 
     def stored_hash(self, address: int, hash_address: int) -> int:
         key = self._slot(address, RELAXED)
@@ -256,3 +290,9 @@ def _peek_word(address: int) -> Callable[[], int]:
 def _peek_slot(address: int) -> Callable[[], Any]:
     slots, index = reference._slot(address)
     return lambda: slots[index]
+
+
+def _check_held(value: object) -> None:
+    """Raise AssertionError unless a slot holds *value*: compiled, what no slot holds may have been freed."""
+    if not reference._is_held(value):
+        raise AssertionError(f"{value!r} is looked at without a reference, and no slot holds it any more")

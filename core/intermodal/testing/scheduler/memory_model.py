@@ -5,7 +5,10 @@ oldest value that it may still read. A write hands on the writer's view if it is
 fence); a read that acquires (or an acquire fence after it) joins it. Sequentially consistent operations and
 fences share one more view. So without the fence between a store and a load, the reader-indicator protocols
 fail here as they do on processors (store buffering), and a message passed without acquire and release is
-seen without what was written before it.
+seen without what was written before it. Of asymmetric fences a heavy one shares its view with all, a light
+one with the heavy ones only.
+
+No object is kept alive by its place in a history: a dead one cannot be read any more.
 
 Not in the model: a write never comes between two older ones of its location, and no read gets a value that is
 yet to be written (load buffering).
@@ -18,9 +21,10 @@ May import only atomics and ``execution``.
 
 from __future__ import annotations
 
+import weakref
 from typing import TYPE_CHECKING, Any, Final
 
-from intermodal.atomics import ACQ_REL, RELAXED, RELEASE, SEQ_CST
+from intermodal.atomics import ACQ_REL, ACQUIRE, RELAXED, RELEASE, SEQ_CST
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
@@ -41,6 +45,23 @@ def _join(view: View, other: View | None) -> None:
 def is_same(old: Any, new: Any) -> bool:
     """Return whether a location that held *old* and now holds *new* has not changed."""
     return new is old or (type(new) is int and type(old) is int and new == old)
+
+
+class _Mortal(weakref.ref[Any]):
+    """Stands in a history for an object that may die."""
+
+    __slots__ = ()
+
+
+def _remembered(value: Any) -> Any:
+    try:
+        return _Mortal(value)
+    except TypeError:
+        return value  # an int, a str: nobody can tell whether it is alive
+
+
+def _is_dead(remembered: Any) -> bool:
+    return isinstance(remembered, _Mortal) and remembered() is None
 
 
 class _Thread:
@@ -67,6 +88,9 @@ class OlderValues:
         self._history: dict[Hashable, list[tuple[Any, View | None]]] = {}
         self._threads: dict[int, _Thread] = {}
         self._sequential: View = {}
+        #: What heavy fences share with all, and what light ones have for heavy ones.
+        self._heavy: View = {}
+        self._light: View = {}
         #: What the threads of a phase begin with: everything.
         self._start: View = {}
 
@@ -102,7 +126,11 @@ class OlderValues:
             history = self._history.get(location)
             if history is not None:
                 last = len(history) - 1
-                choices += [(at, age) for age in range(1, last - self._oldest(thread, location, order) + 1)]
+                choices += [
+                    (at, age)
+                    for age in range(1, last - self._oldest(thread, location, order) + 1)
+                    if not _is_dead(history[last - age][0])
+                ]
         chosen = self._execution.choose_age(len(choices) + 1) if choices else 0
         for at, location in enumerate(locations):
             history = self._history.get(location)
@@ -111,10 +139,17 @@ class OlderValues:
             position = len(history) - 1
             if chosen and choices[chosen - 1][0] == at:
                 position -= choices[chosen - 1][1]
-                values[at] = history[position][0]
+                value = history[position][0]
+                values[at] = value() if isinstance(value, _Mortal) else value
                 self._execution.outdated(location)
             self._has_read(thread, location, position, order)
         return values
+
+    def read_newest(self, location: Hashable) -> None:
+        """Note a read that acquires and cannot get an older value."""
+        history = self._history.get(location)
+        if history is not None:
+            self._has_read(self._thread(), location, len(history) - 1, ACQUIRE)
 
     def _has_read(self, thread: _Thread, location: Hashable, position: int, order: int) -> None:
         if position > thread.view.get(location, 0):
@@ -130,7 +165,7 @@ class OlderValues:
         """Note a read of the newest value and a write, in one; only a read if nothing was written."""
         if self._execution.current is None:
             return
-        history = self._history.setdefault(location, [(old, None)])
+        history = self._history.setdefault(location, [(_remembered(old), None)])
         self._has_read(self._thread(), location, len(history) - 1, order)
         if is_same(old, new):
             return
@@ -141,7 +176,7 @@ class OlderValues:
             self._history.pop(location, None)
             self._start.pop(location, None)
             return
-        history = self._history.setdefault(location, [(old, None)])
+        history = self._history.setdefault(location, [(_remembered(old), None)])
         thread = self._thread()
         position = len(history)
         thread.view[location] = position
@@ -152,7 +187,7 @@ class OlderValues:
         if continued:
             handed_on = handed_on if handed_on is not None else {}
             _join(handed_on, continued)
-        history.append((new, handed_on))
+        history.append((_remembered(new), handed_on))
         if order == SEQ_CST:
             self._sequential[location] = position
 
@@ -168,6 +203,23 @@ class OlderValues:
             _join(thread.view, self._sequential)
         if order in (RELEASE, ACQ_REL, SEQ_CST):
             thread.released = dict(thread.view)
+
+    def light_fence(self) -> None:
+        """Note the light side of an asymmetric fence."""
+        if self._execution.current is None:
+            return
+        thread = self._thread()
+        _join(thread.view, self._heavy)
+        _join(self._light, thread.view)
+
+    def heavy_fence(self) -> None:
+        """Note the heavy side."""
+        if self._execution.current is None:
+            return
+        thread = self._thread()
+        _join(thread.view, self._light)
+        self.fence(SEQ_CST)
+        _join(self._heavy, thread.view)
 
     # ---- locks: whoever acquires knows what the one that released knew ----------------------------------
 

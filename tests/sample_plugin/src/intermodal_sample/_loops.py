@@ -6,7 +6,8 @@ it begins when as many threads as the word *gate* says, negated, have come.
 
 from __future__ import annotations
 
-from typing import Final, cast
+from collections.abc import Callable
+from typing import Any, Final, cast
 
 from mypy_extensions import i64
 
@@ -14,6 +15,8 @@ from intermodal.atomics import (
     ACQ_REL,
     ACQUIRE,
     RELAXED,
+    block_address,
+    block_new,
     compare_exchange,
     compare_exchange_byte,
     fetch_add,
@@ -23,7 +26,9 @@ from intermodal.atomics import (
     match_bytes_portable,
     object_compare_exchange,
     object_exchange,
+    object_exchange_into,
     object_load,
+    object_load_guarded,
     object_take,
     pause,
     store,
@@ -34,9 +39,20 @@ from intermodal.atomics import (
     unlock,
     yield_thread,
 )
+from intermodal.plugins import Reclaimer
+from intermodal.reclamation import (
+    LIMBO,
+    WITNESS,
+    enter,
+    has_room,
+    leave,
+    record_of,
+    retired,
+)
 
 #: Tries before a waiting thread lets another run.
 SPINS: Final = 64
+_YOUNG: Final[object] = object()
 
 
 def meet(gate: i64) -> None:
@@ -191,6 +207,75 @@ def read_numbers(gate: i64, slot: i64) -> int:
             yield_thread()
 
 
+# ---- sections of a reclaimer ------------------------------------------------------------------------------
+
+
+def replace_cells(
+    gate: i64,
+    reclaimer: Reclaimer,
+    cells: i64,
+    births: i64,
+    count: i64,
+    times: i64,
+    make: Callable[[int], object],
+) -> None:
+    """Put ``make(0)``, ``make(1)``... into the slots in turn, and retire what they displace, as engines do.
+
+    *births* are words, one for each slot, with the eras from which what is there is.
+    """
+    meet(gate)
+    number: i64 = 0
+    while number < times:
+        place = number % count * 8
+        birth: i64 = reclaimer.now()
+        fresh = make(number)
+        record: i64 = record_of(reclaimer.key)
+        if record == 0 or not has_room(record):
+            record = reclaimer.make_room()
+        object_exchange_into(cells + place, fresh, load(record + LIMBO, RELAXED))
+        retired(record, load(births + place, RELAXED))
+        store(births + place, birth, RELAXED)
+        number += 1
+        if number % SPINS == 0:
+            yield_thread()
+    object_exchange(cells, None, None)
+
+
+def read_cells(gate: i64, reclaimer: Reclaimer, cells: i64, count: i64) -> tuple[int, int]:
+    """Load what is in the slots, in sections, until the first holds None.
+
+    Returns: how often it was not what belongs there, and how often it could not be had in this way.
+    """
+    meet(gate)
+    record: i64 = reclaimer.record()
+    witness = load(record + WITNESS, RELAXED)
+    wrong = young = 0
+    sections: i64 = 0
+    while True:
+        sections += 1
+        era: i64 = enter(record)
+        found: list[object] = []
+        place: i64 = 0
+        while place < count:
+            value = object_load_guarded(cells + place * 8, witness, era, _YOUNG)
+            if value is _YOUNG:
+                young += 1
+            elif value is None:
+                break
+            else:
+                if cast("Any", value).content % count != place:
+                    wrong += 1
+                found.append(value)
+            place += 1
+            if sections % SPINS == 0:
+                yield_thread()
+        released: i64 = leave(record)
+        if released != 0:
+            reclaimer.released(released)
+        if place < count:
+            return wrong, young
+
+
 # ---- what interpreted callers get only from behind a check, and in part by other code ----------------------
 
 
@@ -216,3 +301,12 @@ def inlined_stored_hash(address: i64, hash_address: i64) -> i64:
 
 def inlined_stored_key_is_str(address: i64) -> bool:
     return stored_key_is_str(address)
+
+
+def own_storage(words: i64) -> object:
+    """Return storage that this library makes and frees; only intermodal.memory does that otherwise."""
+    return block_new(words, 0)
+
+
+def address_of(storage: object) -> i64:
+    return block_address(storage)
