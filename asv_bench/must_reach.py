@@ -2,6 +2,7 @@
 """Measure what swiss must reach beside dict: time per operation, slowest insert, memory per entry.
 
     python asv_bench/must_reach.py [--sizes 10000,1000000] [--rounds 5] [--json FILE] [--into README.md]
+    python asv_bench/must_reach.py --reclaimers [--into docs/reclamation.md] ...
 
 One process and one run; the contenders take turns round by round; medians. Needs nothing but intermodal;
 measures locked, dict + Lock, cereggii and ft_utils too, where they are installed. Exit status 1 if a target
@@ -20,6 +21,9 @@ shuffled order. Operations are subscripts, ``m[k]`` and ``m[k] = k``, over all k
 - fresh: with equal copies that belong to the thread that uses them, as where keys are read from somewhere.
   Each look-up then compares two strings and, on free-threaded builds, may count a reference to the stored
   one.
+
+With --reclaimers, swiss is measured beside dict under each reclaimer that it declares, and so is what a
+section costs compiled code.
 
 The slowest insert is that of growing from empty to the largest size; every insert is timed, in the same loop
 for all, with the garbage collector off. Memory is what the resident set of a new process grows by while a map
@@ -45,6 +49,8 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
+from intermodal import open_map, open_reclaimer, reclaimers
+from intermodal.bench._sections import sections
 from intermodal.bench.contenders import BASELINE, Contender, LockedDict, enter, gil_enabled, own_code
 from intermodal.bench.costs import resident_bytes, slowest_insert, slowest_insert_locked
 from intermodal.bench.report import Machine
@@ -54,9 +60,15 @@ from intermodal.bench.workloads import fresh, make_keys
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from intermodal import Reclaimer
+
 SUBJECT = "swiss"
-NO_HANDLE = f"{SUBJECT}, no handle"
+NO_HANDLE = ", no handle"
 THREADS = 2
+
+# Of the time of a section, entered and left, in nanoseconds.
+MOST_SECTION = {"epoch": 15.0, "hyaline": 20.0}
+SECTIONS = 3_000_000
 
 # A measurement is at least so many operations long, so that threads that start late do not matter.
 OPERATIONS = 400_000
@@ -152,12 +164,11 @@ def check(contender: Contender, m: Any, keys: list[str]) -> None:
 
 
 def judge(rows: Sequence[Row], *, free_threaded: bool) -> Iterator[Row]:
-    """Yield the rows with the verdict on those who must stay behind the subject, if they must in this
-    build.
-    """
+    """Yield the rows with the verdict on those who must stay behind the subject, if they must here."""
     subject = next((row for row in rows if row.contender == SUBJECT), None)
     for row in rows:
-        if subject is not None and free_threaded and row.contender not in (SUBJECT, NO_HANDLE, BASELINE):
+        other = not row.contender.startswith(SUBJECT) and row.contender != BASELINE
+        if subject is not None and free_threaded and other:
             yield attrs.evolve(row, target=f"{SUBJECT} ahead", passed=subject.figure < row.figure)
         else:
             yield row
@@ -194,8 +205,7 @@ def time_cases(
         )
 
     entered = list(with_no_handle(contenders))
-    if SUBJECT in maps:
-        maps[NO_HANDLE] = maps[SUBJECT]
+    maps |= {name + NO_HANDLE: m for name, m in maps.items()}
     with Crew(THREADS) as crew:
         mine = crew.run(functools.partial(shares, queries, all_keys))
         for operation in ("get", "overwrite"):
@@ -224,11 +234,53 @@ def time_cases(
 
 
 def with_no_handle(contenders: Sequence[Contender]) -> Iterator[Contender]:
-    """Yield the contenders and, after the subject, the subject again, used without handles."""
+    """Yield the contenders and, after each subject, the subject again, used without handles."""
     for each in contenders:
         yield each
+        if each.name.startswith(SUBJECT):
+            yield attrs.evolve(each, name=each.name + NO_HANDLE, view=contextlib.nullcontext)
+
+
+def under_reclaimers(contenders: Sequence[Contender]) -> Iterator[Contender]:
+    """Yield the subject, the subject under each reclaimer that protects, and the baseline."""
+    protecting = [spec.name for spec in reclaimers() if spec.protects]
+    for each in contenders:
         if each.name == SUBJECT:
-            yield attrs.evolve(each, name=NO_HANDLE, view=contextlib.nullcontext)
+            yield each
+            assert each.capabilities is not None
+            for name in each.capabilities.reclaimers:
+                if name in protecting:
+                    make = functools.partial(open_map, SUBJECT, reclaimer=name)
+                    yield attrs.evolve(each, name=f"{SUBJECT}, {name}", make=make)
+        elif each.name == BASELINE:
+            yield each
+
+
+def section_cases(contenders: Sequence[Contender], rounds: int) -> Iterator[Row]:
+    """Yield the rows of what a section costs compiled code, two threads at once."""
+    names = [each.name.partition(", ")[2] for each in contenders if each.name != SUBJECT]
+    opened = {name: open_reclaimer(name) for name in names if name in MOST_SECTION}
+    times: dict[str, list[float]] = {name: [] for name in opened}
+    with Crew(THREADS) as crew:
+        for _ in range(rounds):
+            for name, reclaimer in opened.items():
+                barrier = threading.Barrier(THREADS)
+                times[name].append(max(crew.run(functools.partial(time_sections, reclaimer, barrier))))
+    for name, each in times.items():
+        median = statistics.median(each) * 1e9
+        row = Row(
+            f"a section of compiled code, {THREADS} threads", f"{SUBJECT}, {name}", median, "ns", float("nan")
+        )
+        most = MOST_SECTION[name]
+        yield attrs.evolve(row, target=f"at most {most:.0f} ns", passed=median <= most)
+
+
+def time_sections(reclaimer: Reclaimer, barrier: threading.Barrier, thread: int) -> float:
+    record = reclaimer.record()
+    barrier.wait()
+    begin = perf_counter()
+    sections(record, SECTIONS)
+    return (perf_counter() - begin) / SECTIONS
 
 
 def shares(queries: list[str], all_keys: bool, thread: int) -> dict[str, list[str]]:
@@ -269,11 +321,15 @@ def rows_of(
     for name, median in medians.items():
         ratio = medians[BASELINE] / median if more_is_better else median / medians[BASELINE]
         row = Row(case, name, median * 1e9, "ns", ratio)
-        if name == SUBJECT and target is not None:
+        if is_subject(name) and target is not None:
             passed = ratio >= target if more_is_better else ratio <= target
             words = f"at least {target}" if more_is_better else f"at most {target}"
             row = attrs.evolve(row, target=words, passed=passed)
         yield row
+
+
+def is_subject(name: str) -> bool:
+    return name.startswith(SUBJECT) and not name.endswith(NO_HANDLE)
 
 
 def insert_cases(contenders: Sequence[Contender], size: int, rounds: int) -> Iterator[Row]:
@@ -310,7 +366,7 @@ def memory_cases(contenders: Sequence[Contender], size: int) -> Iterator[Row]:
         row = Row(
             f"memory per entry, {size:,} keys, resident", name, grown, "bytes", grown / resident[BASELINE]
         )
-        if name == SUBJECT:
+        if is_subject(name):
             row = attrs.evolve(row, target=f"at most {MOST_MEMORY}", passed=row.ratio <= MOST_MEMORY)
         yield row
     for name, said in own.items():
@@ -392,17 +448,23 @@ def main() -> int:
         metavar="FILE",
         help="replace the table between the comments 'figures: GIL on', or 'off', of a Markdown file",
     )
+    parser.add_argument(
+        "--reclaimers", action="store_true", help=f"measure {SUBJECT} under its reclaimers, and dict"
+    )
     parser.add_argument("--memory-of", metavar="NAME", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
 
     gil_before = gil_enabled()
     if arguments.memory_of is not None:
         field = enter()
-        contender = next(each for each in field.contenders if each.name == arguments.memory_of)
+        candidates = [*field.contenders, *under_reclaimers(field.contenders)]
+        contender = next(each for each in candidates if each.name == arguments.memory_of)
         print(json.dumps(measure_memory(contender, arguments.sizes[0])))
         return 0
 
     field = enter()
+    if arguments.reclaimers:
+        field = attrs.evolve(field, contenders=tuple(under_reclaimers(field.contenders)), notes=())
     gc.collect()
     gc.disable()
     rows: list[Row] = []
@@ -417,6 +479,8 @@ def main() -> int:
         )
     rows += insert_cases(field.contenders, largest, arguments.rounds)
     rows += memory_cases(field.contenders, largest)
+    if arguments.reclaimers:
+        rows += section_cases(field.contenders, arguments.rounds)
 
     machine = Machine.here(field.contenders, gil_before=gil_before)
     versions = ", ".join(f"{name} {version}" for name, version in machine.versions.items())

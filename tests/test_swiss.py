@@ -424,7 +424,19 @@ def test_a_completely_full_table_answers_and_grows():
     def write(key, value):
         h = atomics.mix(hash(key))
         return _table.write(
-            table.headers, table.slots, 2, m._state.shared, h, hash(key), key, _table.ALWAYS, None, value
+            table.headers,
+            table.slots,
+            2,
+            m._state.shared,
+            h,
+            hash(key),
+            key,
+            _table.ALWAYS,
+            None,
+            value,
+            0,
+            0,
+            0,
         )[0]
 
     for key in keys:

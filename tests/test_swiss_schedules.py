@@ -8,8 +8,10 @@ import threading
 import pytest
 
 import intermodal
+from intermodal import open_reclaimer
 from intermodal.testing.scenarios import Call, calls_on, concurrently
 from intermodal.testing.scheduler import explore, replay
+from intermodal.testing.sequential import SequentialMap
 from intermodal_swiss import SwissMap, _state
 from intermodal_swiss._table import COPY
 
@@ -229,3 +231,44 @@ def test_a_reader_waits_for_nobody(monkeypatch):
         assert values == {1, 2, HERE}
 
     assert explore(scenario, preemptions=1).complete
+
+
+# ---- under a reclaimer -------------------------------------------------------------------------------------
+
+
+def flush(m):
+    """Free what the thread has retired, as far as no section is in the way."""
+    if not isinstance(m, SequentialMap):
+        m._state.reclaimer.flush()
+
+
+FLUSH = Call("flush", flush)
+RECLAIMED = [
+    ([A["get"]], [B["set"], FLUSH]),
+    ([A["get"]], [B["pop"], FLUSH]),
+    ([A["get"]], [NEW_B["insert"], FLUSH]),
+    ([A["replace"]], [B["pop"], FLUSH]),
+    ([A["pop"], FLUSH], [B["compute"], FLUSH]),
+]
+
+
+def reclaimed(reclaimer):
+    """Return what makes maps with a reclaimer of their own."""
+    return lambda: SwissMap.with_capacity(0, open_reclaimer(reclaimer))
+
+
+@pytest.mark.parametrize("threads", RECLAIMED, ids=names)
+@pytest.mark.parametrize("situation", [full, growing], ids=names)
+@pytest.mark.parametrize("reclaimer", ["epoch", "hyaline"])
+def test_nothing_is_looked_at_that_may_have_been_freed(reclaimer, situation, threads):
+    """No table, which is an address in no live block then, and no key or value, which no slot holds then."""
+    scenario = concurrently(reclaimed(reclaimer), *threads, prepare=situation)
+    assert explore(scenario, preemptions=1).complete
+
+
+@pytest.mark.parametrize("threads", RECLAIMED[:2], ids=names)
+@pytest.mark.parametrize("reclaimer", ["epoch", "hyaline"])
+def test_nor_with_older_values(reclaimer, threads):
+    """Wherever the memory order allows one."""
+    scenario = concurrently(reclaimed(reclaimer), *threads, prepare=full)
+    assert explore(scenario, preemptions=1, older=1).complete

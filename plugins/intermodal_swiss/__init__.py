@@ -14,9 +14,15 @@ __all__ = ["SwissMap"]
 
 
 def _open(request: MapRequest) -> AnyMap:
+    from intermodal import open_reclaimer
     from intermodal_swiss._public import SwissMap
 
-    return SwissMap.with_capacity(request.capacity or 0)
+    reclaimer = None
+    if request.reclaimer is not None:
+        reclaimer = open_reclaimer(request.reclaimer)
+        if not reclaimer.scheme.protects:
+            reclaimer = None  # the map counts references itself
+    return SwissMap.with_capacity(request.capacity or 0, reclaimer)
 
 
 @hookimpl
@@ -32,6 +38,7 @@ def intermodal_map_backend() -> MapBackend:
             clear="stepwise",
             lock_free_reads=True,
             handles=True,
+            reclaimers=("refcount", "epoch", "hyaline"),
         ),
         open=_open,
         rank=10,

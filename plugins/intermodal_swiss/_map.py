@@ -5,6 +5,10 @@ current table for it, and holds one reference to that table; so in its own threa
 shared reference count. In any other thread, or when a resize gets in the way, it goes through the shared
 state, which takes a reference to the table for the duration.
 
+Under a reclaimer a view keeps no addresses and has no owner. In any thread an operation is a section: it
+finds the current table by its address in a shared word, and counts no reference to anything but what it
+returns.
+
 During an operation on the kept addresses the view has no owner. Without the GIL, looking at a slot may drop
 the last reference to an object that another thread has just removed, and its destructor may use this very
 view: it then takes the other way, and leaves the kept table alone.
@@ -21,6 +25,7 @@ from mypy_extensions import i64, mypyc_attr
 
 from intermodal import ABSENT
 from intermodal.atomics import (
+    ACQUIRE,
     RELAXED,
     fast_range,
     hash_object,
@@ -31,6 +36,7 @@ from intermodal.atomics import (
     thread_token,
 )
 from intermodal.maps import ConcurrentMap, check_value, sole_argument
+from intermodal.reclamation import WITNESS, Reclaimer, enter, has_room, leave, record_of
 from intermodal.statistics import MapStatistics
 from intermodal_swiss._iterate import END, EntryIterator, collect
 from intermodal_swiss._state import SharedState, grow_above, shrink_below
@@ -39,6 +45,9 @@ from intermodal_swiss._table import (
     COUNTS,
     DONE_INSERTED,
     DONE_REMOVED,
+    GROUPS,
+    GROW_AT,
+    HEADERS,
     IDLE,
     IF_ABSENT,
     IF_IDENTICAL,
@@ -51,8 +60,11 @@ from intermodal_swiss._table import (
     REMOVE,
     RETRY,
     RETRY_READ,
+    SHRINK_AT,
+    SLOTS,
     STRIPE_MASK,
     STRIPES,
+    TABLE,
     Table,
     read,
     write,
@@ -94,6 +106,8 @@ class SwissView(ConcurrentMap):
     _shared: i64 = 0
     _grow_at: i64 = 0
     _shrink_at: i64 = 0
+    #: The key of the map's reclaimer; 0: it has none.
+    _reclaimed_by: i64 = 0
     _closed: bool = False
     _state: SharedState | None = None
     _table: Table | None = None
@@ -109,7 +123,11 @@ class SwissView(ConcurrentMap):
     def _adopt(self, state: SharedState) -> None:
         if self._state is None:
             self._state = state
-            self._use(thread_token())
+            if state.reclaimer is None:
+                self._use(thread_token())
+            else:
+                self._shared = state.shared
+                self._reclaimed_by = state.reclaimer.key
 
     def _shared_state(self) -> SharedState:
         state = self._state
@@ -133,59 +151,6 @@ class SwissView(ConcurrentMap):
         self._shrink_at = shrink_below(table, state.minimum) // STRIPES
         self._owner = owner
 
-    def _refresh(self, state: SharedState) -> None:
-        """Change over to the current table, if this is the owner's thread and it kept another one."""
-        if self._owner == thread_token() and self._table is not state.table:
-            self._use(self._owner)
-
-    def _read_slowly(self, key: object, key_hash: i64, h: i64, fallback: object) -> object:
-        state = self._shared_state()
-        value = state.read_slowly(h, key_hash, key, fallback)
-        self._refresh(state)
-        return value
-
-    def _write(self, key: object, condition: i64, expected: object, new: object) -> tuple[i64, object]:
-        key_hash = hash_object(key)
-        h = mix(key_hash)
-        owner = thread_token()
-        if self._owner == owner:
-            self._owner = 0
-            result, previous = write(
-                self._headers,
-                self._slots,
-                self._groups,
-                self._shared,
-                h,
-                key_hash,
-                key,
-                condition,
-                expected,
-                new,
-            )
-            self._owner = owner
-            if result != RETRY:
-                if result == DONE_INSERTED:
-                    if load(self._count_of(h), RELAXED) >= self._grow_at:
-                        self._shared_state().grow_if_full()
-                elif result == DONE_REMOVED and (
-                    load(self._count_of(h), RELAXED) <= self._shrink_at
-                    or load(self._shared, RELAXED) & PHASE_MASK != IDLE
-                ):
-                    self._shared_state().shrink_if_sparse()
-                return result, previous
-        state = self._shared_state()
-        result, previous = state.write_slowly(h, key_hash, key, condition, expected, new)
-        if result == DONE_INSERTED:
-            state.grow_if_full()
-        elif result == DONE_REMOVED:
-            state.shrink_if_sparse()
-        self._refresh(state)
-        return result, previous
-
-    def _count_of(self, h: i64) -> i64:
-        """Return the address of the count of the stripe of *h*: an eighth of the entries, near enough."""
-        return self._shared + COUNTS + (fast_range(h, self._groups) & STRIPE_MASK) * LINE
-
     # ---- one key ----------------------------------------------------------------------------------------
 
     def __getitem__(self, key: Any) -> Any:
@@ -194,13 +159,13 @@ class SwissView(ConcurrentMap):
         owner = thread_token()
         if self._owner == owner:
             self._owner = 0
-            value: object = read(self._headers, self._slots, self._groups, h, key, MISSING)
+            value: object = read(self._headers, self._slots, self._groups, h, key, MISSING, 0, 0)
             self._owner = owner
             if value is MISSING:
                 raise KeyError(key)
             if value is not RETRY_READ:
                 return value
-        value = self._read_slowly(key, key_hash, h, MISSING)
+        value = read_otherwise(self, key, key_hash, h, MISSING)
         if value is MISSING:
             raise KeyError(key)
         return value
@@ -211,25 +176,25 @@ class SwissView(ConcurrentMap):
         owner = thread_token()
         if self._owner == owner:
             self._owner = 0
-            value: object = read(self._headers, self._slots, self._groups, h, key, default)
+            value: object = read(self._headers, self._slots, self._groups, h, key, default, 0, 0)
             self._owner = owner
             if value is not RETRY_READ:
                 return value
-        return self._read_slowly(key, key_hash, h, default)
+        return read_otherwise(self, key, key_hash, h, default)
 
     def __contains__(self, key: object) -> bool:
         return self.get(key, MISSING) is not MISSING
 
     def __setitem__(self, key: Any, value: Any) -> None:
         check_value(value)
-        self._write(key, ALWAYS, None, value)
+        write_entry(self, key, ALWAYS, None, value)
 
     def __delitem__(self, key: Any) -> None:
-        if self._write(key, IF_PRESENT, None, REMOVE)[0] == REFUSED:
+        if write_entry(self, key, IF_PRESENT, None, REMOVE)[0] == REFUSED:
             raise KeyError(key)
 
     def pop(self, key: Any, default: Any = ABSENT) -> Any:
-        result, value = self._write(key, IF_PRESENT, None, REMOVE)
+        result, value = write_entry(self, key, IF_PRESENT, None, REMOVE)
         if result != REFUSED:
             return value
         if default is _ABSENT:
@@ -238,16 +203,16 @@ class SwissView(ConcurrentMap):
 
     def setdefault(self, key: Any, default: Any = None) -> Any:
         check_value(default)
-        result, present = self._write(key, IF_ABSENT, None, default)
+        result, present = write_entry(self, key, IF_ABSENT, None, default)
         return present if result == REFUSED else default
 
     def insert(self, key: Any, value: Any) -> bool:
         check_value(value)
-        return self._write(key, IF_ABSENT, None, value)[0] == DONE_INSERTED
+        return write_entry(self, key, IF_ABSENT, None, value)[0] == DONE_INSERTED
 
     def replace(self, key: Any, value: Any) -> Any:
         check_value(value)
-        result, old = self._write(key, IF_PRESENT, None, value)
+        result, old = write_entry(self, key, IF_PRESENT, None, value)
         if result == REFUSED:
             raise KeyError(key)
         return old
@@ -255,10 +220,10 @@ class SwissView(ConcurrentMap):
     def _compare_exchange(self, key: Any, current: object, new: object) -> bool:
         if current is not _ABSENT:
             new = REMOVE if new is _ABSENT else new
-            return self._write(key, IF_IDENTICAL, current, new)[0] != REFUSED
+            return write_entry(self, key, IF_IDENTICAL, current, new)[0] != REFUSED
         if new is _ABSENT:
             return self.get(key, MISSING) is MISSING
-        return self._write(key, IF_ABSENT, None, new)[0] == DONE_INSERTED
+        return write_entry(self, key, IF_ABSENT, None, new)[0] == DONE_INSERTED
 
     def popitem(self) -> tuple[Any, Any]:
         """Remove one entry, the first one found from where the last popitem() stopped; O(1) amortised."""
@@ -293,7 +258,7 @@ class SwissView(ConcurrentMap):
         """Remove the entries, home by home: one inserted meanwhile may stay or go."""
         state = self._shared_state()
         state.clear()
-        self._refresh(state)
+        refresh(self, state)
 
     def statistics(self) -> MapStatistics:
         return self._shared_state().statistics()
@@ -322,7 +287,168 @@ class SwissHandle(SwissView):
         thread may be in the middle of an operation on the table.
         """
         self._closed = True
+        self._reclaimed_by = 0
         if self._owner == thread_token():
             self._owner = 0
             self._state = None
             self._table = None
+
+
+# ---- functions, since calls of methods on an interpreted subclass, as the public map is, are looked up -----
+
+
+def refresh(view: SwissView, state: SharedState) -> None:
+    """Change over to the current table, if this is the owner's thread and it kept another one."""
+    if view._owner == thread_token() and view._table is not state.table:
+        view._use(view._owner)
+
+
+def read_otherwise(view: SwissView, key: object, key_hash: i64, h: i64, fallback: object) -> object:
+    """Return the value of *key* or *fallback*, where the view's own addresses do not serve."""
+    if view._reclaimed_by:
+        value = read_in_section(view, key, h, fallback)
+        if value is not RETRY_READ:
+            return value
+    state = view._shared_state()
+    value = state.read_slowly(h, key_hash, key, fallback)
+    refresh(view, state)
+    return value
+
+
+def write_entry(
+    view: SwissView, key: object, condition: i64, expected: object, new: object
+) -> tuple[i64, object]:
+    """Change the entry of *key* if the condition holds: (result, previous value); never RETRY."""
+    key_hash = hash_object(key)
+    h = mix(key_hash)
+    owner = thread_token()
+    if view._owner == owner:
+        view._owner = 0
+        shared, groups = view._shared, view._groups
+        result, previous = write(
+            view._headers,
+            view._slots,
+            groups,
+            shared,
+            h,
+            key_hash,
+            key,
+            condition,
+            expected,
+            new,
+            0,
+            0,
+            0,
+        )
+        view._owner = owner
+        if result != RETRY:
+            if result == DONE_INSERTED or result == DONE_REMOVED:
+                count = count_of(shared, groups, h)
+                resize_if_due(view, result, count, view._grow_at, view._shrink_at)
+            return result, previous
+    if view._reclaimed_by:
+        result, previous = write_in_section(view, key, key_hash, h, condition, expected, new)
+        if result != RETRY:
+            return result, previous
+    state = view._shared_state()
+    result, previous = state.write_slowly(h, key_hash, key, condition, expected, new)
+    if result == DONE_INSERTED:
+        state.grow_if_full()
+    elif result == DONE_REMOVED:
+        state.shrink_if_sparse()
+    refresh(view, state)
+    return result, previous
+
+
+def count_of(shared: i64, groups: i64, h: i64) -> i64:
+    """Return the address of the count of the stripe of *h*: an eighth of the entries, near enough."""
+    return shared + COUNTS + (fast_range(h, groups) & STRIPE_MASK) * LINE
+
+
+def resize_if_due(view: SwissView, result: i64, count: i64, grow_at: i64, shrink_at: i64) -> None:
+    """After an insertion or removal, look at the map's size if the stripe counted at *count* suggests it."""
+    if result == DONE_INSERTED:
+        if load(count, RELAXED) >= grow_at:
+            view._shared_state().grow_if_full()
+    elif load(count, RELAXED) <= shrink_at or load(view._shared, RELAXED) & PHASE_MASK != IDLE:
+        view._shared_state().shrink_if_sparse()
+
+
+# ---- under a reclaimer: no user code runs before leave() --------------------------------------------------
+
+
+def reclaimer_of(view: SwissView) -> Reclaimer:
+    reclaimer = view._shared_state().reclaimer
+    assert reclaimer is not None
+    return reclaimer
+
+
+def read_in_section(view: SwissView, key: object, h: i64, fallback: object) -> object:
+    """Do what ``_table.read`` does with the current table, whichever thread this is."""
+    record = record_of(view._reclaimed_by)
+    if record == 0:
+        record = reclaimer_of(view).record()
+    # Not RETRY_READ: counting a reference to an object that all threads share costs more than the read.
+    value: object = None
+    answered = False
+    released: i64 = 0
+    era = enter(record)
+    try:
+        table = load(view._shared + TABLE, ACQUIRE)
+        witness = load(record + WITNESS, RELAXED)
+        if load(witness, ACQUIRE) == era:  # so the table is not younger than the section
+            headers, slots = load(table + HEADERS, RELAXED), load(table + SLOTS, RELAXED)
+            value = read(headers, slots, load(table + GROUPS, RELAXED), h, key, fallback, witness, era)
+            answered = True
+    finally:
+        released = leave(record)
+    if released:
+        reclaimer_of(view).released(released)
+    return value if answered else RETRY_READ
+
+
+def write_in_section(
+    view: SwissView, key: object, key_hash: i64, h: i64, condition: i64, expected: object, new: object
+) -> tuple[i64, object]:
+    """Do what ``_table.write`` does with the current table, whichever thread this is."""
+    record = record_of(view._reclaimed_by)
+    if record == 0 or not has_room(record):
+        record = reclaimer_of(view).make_room()
+    shared = view._shared
+    result: i64 = RETRY
+    previous: object = None
+    grow_at: i64 = 0
+    shrink_at: i64 = 0
+    count: i64 = 0
+    released: i64 = 0
+    era = enter(record)
+    try:
+        table = load(shared + TABLE, ACQUIRE)
+        witness = load(record + WITNESS, RELAXED)
+        if load(witness, ACQUIRE) == era:
+            headers, slots = load(table + HEADERS, RELAXED), load(table + SLOTS, RELAXED)
+            groups = load(table + GROUPS, RELAXED)
+            grow_at, shrink_at = load(table + GROW_AT, RELAXED), load(table + SHRINK_AT, RELAXED)
+            count = count_of(shared, groups, h)
+            result, previous = write(
+                headers,
+                slots,
+                groups,
+                shared,
+                h,
+                key_hash,
+                key,
+                condition,
+                expected,
+                new,
+                record,
+                witness,
+                era,
+            )
+    finally:
+        released = leave(record)
+    if released:
+        reclaimer_of(view).released(released)
+    if result == DONE_INSERTED or result == DONE_REMOVED:
+        resize_if_due(view, result, count, grow_at, shrink_at)
+    return result, previous

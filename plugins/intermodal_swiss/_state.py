@@ -18,6 +18,9 @@ Addresses are good for as long as their table lives, and compiled code drops a l
 use: so a function that uses addresses of a table after its last mention of the table ends with a
 reachability_fence.
 
+Under a reclaimer, fast operations find the current table by its address in a shared word and count no
+reference to it. So a table that is replaced is retired, with the entries that clear() left in it.
+
 May import only core's public names and ``_table``.
 """
 
@@ -56,6 +59,7 @@ from intermodal.atomics import (
     yield_thread,
 )
 from intermodal.memory import Block
+from intermodal.reclamation import Reclaimer
 from intermodal_swiss._statistics import SwissStatistics
 from intermodal_swiss._table import (
     ALWAYS,
@@ -69,6 +73,7 @@ from intermodal_swiss._table import (
     FAR,
     GROUP_BYTES,
     GROUP_SLOTS,
+    GROW_AT,
     HEADER_BYTES,
     IDLE,
     IF_ABSENT,
@@ -90,12 +95,15 @@ from intermodal_swiss._table import (
     RETRY_READ,
     ROOM,
     SHARED_WORDS,
+    SHRINK_AT,
     SLOT_BYTES,
     STRIPE_MASK,
     STRIPES,
+    TABLE,
     VALUE,
     VERSION_STEP,
     Table,
+    births_of,
     claim,
     commit,
     distance_of,
@@ -169,15 +177,27 @@ class SharedState:
 
     Args:
         minimum: number of groups that the map starts with and never shrinks below.
+        reclaimer: frees what operations take out; None: references are counted, and nothing waits.
     """
 
-    def __init__(self, minimum: int) -> None:
+    def __init__(self, minimum: int, reclaimer: Reclaimer | None = None) -> None:
         self.minimum: Final[i64] = minimum
+        self.reclaimer: Final = reclaimer
         self.block: Final = Block(SHARED_WORDS)
         #: Address of the phase word, followed by the counts.
         self.shared: Final[i64] = self.block.address
         #: The current table; replaced by the thread that finishes a resize.
-        self.table: Table = Table(minimum)
+        self.table: Table = self.new_table(minimum)
+        store(self.shared + TABLE, self.table.control, RELEASE)
+
+    def new_table(self, groups: i64) -> Table:
+        """Return an empty table."""
+        reclaimer = self.reclaimer
+        births = reclaimer is not None and reclaimer.scheme.lists
+        table = Table(groups, births, reclaimer.now() if reclaimer is not None else 0)
+        store(table.control + GROW_AT, grow_above(table) // STRIPES, RELAXED)
+        store(table.control + SHRINK_AT, shrink_below(table, self.minimum) // STRIPES, RELAXED)
+        return table
 
     # ---- which table -----------------------------------------------------------------------------------
 
@@ -200,7 +220,7 @@ class SharedState:
             self.help(READ_HELP_HOMES, patient=False)
         while True:
             table = self.table_of(h)
-            value = read(table.headers, table.slots, table.groups, h, key, fallback)
+            value = read(table.headers, table.slots, table.groups, h, key, fallback, 0, 0)
             if value is not RETRY_READ:
                 return value
             lock = table.lock_of(h)
@@ -222,6 +242,7 @@ class SharedState:
         self, h: i64, key_hash: i64, key: object, condition: i64, expected: object, new: object
     ) -> tuple[i64, object]:
         """Do what ``_table.write`` does, whatever state the map is in; never returns RETRY."""
+        record: i64 = 0
         inserts = new is not REMOVE and (condition == ALWAYS or condition == IF_ABSENT)
         spins: i64 = 0
         while True:
@@ -236,6 +257,8 @@ class SharedState:
             slot = locate_asking(table, h, key_hash, key, version)
             if slot == CHANGED:
                 continue
+            if self.reclaimer is not None:
+                record = self.reclaimer.make_room()  # each time: user code may have used it up
             phase = load(self.shared, ACQUIRE)
             grows = slot == NOT_FOUND and inserts
             if grows and phase & PHASE_MASK != IDLE and not self.reserve(table, h, phase):
@@ -257,6 +280,7 @@ class SharedState:
                 condition,
                 expected,
                 new,
+                record,
             )
             if result != RETRY:
                 return result, previous
@@ -294,6 +318,7 @@ class SharedState:
             resizing=phase & PHASE_MASK != IDLE,
             resizes=int(phase // PHASE_STEP),
             memory_bytes=self.memory_bytes(),
+            reclamation=None if self.reclaimer is None else self.reclaimer.statistics(),
         )
 
     def check(self) -> None:
@@ -339,7 +364,7 @@ class SharedState:
             return False
         if groups > MAXIMUM_GROUPS:
             raise MemoryError(f"a map cannot have more than {GROUP_SLOTS * MAXIMUM_GROUPS} slots")
-        following = Table(groups)  # may fail or run the GC: before the lock
+        following = self.new_table(groups)  # may fail or run the GC: before the lock
         if not try_lock(self.shared, phase):
             return False
         # The phase did not change since it was IDLE, and the current table changes only in a resize; but
@@ -413,8 +438,11 @@ class SharedState:
         if load(table.control + MODE, RELAXED) == COPY:
             table.block.abandon_objects()
         self.table = following
+        store(self.shared + TABLE, following.control, RELEASE)
         table.next = None  # or a view that keeps an old table would keep all that came after it
         unlock(self.shared, phase - MOVING + PHASE_STEP)
+        if self.reclaimer is not None:
+            self.reclaimer.retire_memory(table, table.era)
 
     def move_home(self, table: Table, following: Table, home: i64, patient: bool = True) -> None:
         """Move the entries of *home* to the next table, unless they have moved."""
@@ -443,8 +471,11 @@ class SharedState:
         while self.table is table:
             self.help(HELP_HOMES)
             spins = wait(spins)
-        # Every home has moved without its entries: only readers that came before still look at them. They are
-        # dropped one by one, here, where no lock is held.
+        # Every home has moved without its entries: only readers that came before still look at them.
+        if self.reclaimer is not None:
+            self.reclaimer.flush()  # they die with the table
+            return
+        # They are dropped one by one, here, where no lock is held.
         slot = table.slots
         end = slot + table.capacity() * SLOT_BYTES
         while slot < end:
@@ -540,6 +571,9 @@ def copy_entry(table: Table, following: Table, index: i64) -> None:
     target_slot = following.slots + target * SLOT_BYTES
     object_copy(slot, target_slot)
     object_copy(slot + VALUE, target_slot + VALUE)
+    if table.births:
+        births = load(births_of(table.headers, table.groups, index), RELAXED)
+        store(births_of(following.headers, following.groups, target), births, RELAXED)
     publish(following.headers, following.groups, home, target, h, key_hash, stored_key_is_str(slot))
 
 

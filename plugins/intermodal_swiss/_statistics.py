@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import attrs
 
-from intermodal.statistics import MapStatistics
+from intermodal.statistics import MapStatistics, ReclamationStatistics
 
 
 @attrs.frozen(kw_only=True)
@@ -17,9 +17,11 @@ class SwissStatistics(MapStatistics):
         resizes: how often that has been done.
         memory_bytes: size of the current table and, while resizing, of the next one, as far as touched; keys
             and values are not counted.
+        reclamation: what the map's reclaimer says; None if references are counted.
     """
 
     capacity: int
     resizing: bool
     resizes: int
     memory_bytes: int
+    reclamation: ReclamationStatistics | None

@@ -19,6 +19,7 @@ invention)::
     slots     (key, value) (empty) (key, value) ...    (key, value) ...   16 x 16 bytes
     distances of displaced entries from their homes    1 ...              16 bytes, touched only for them
     hashes    of keys that are not str                 ...                16 x 8 bytes, touched only for them
+    births    of key and value                         ...                16 x 8 bytes, if reclaimed by age
 
 Worked example, two groups: "x" has hash bits home=0 and tag=43 (7 bits). Tag byte 0x80 | 0x43 = c3 goes to a
 free byte of group 0, the pair to the same slot. When group 0 is full, a further key with home 0 and low six
@@ -42,6 +43,10 @@ searches only, never under a lock. The interleavings are argued at each racing l
 Functions take the table's addresses as plain words ("geometry": headers, slots, groups), so that a
 handle can call them without touching a shared reference count. Whoever calls them keeps the table alive.
 
+Without a reclaimer (*record* and *witness* 0), searches count a reference to each key that they compare, and
+what a write takes out dies with its caller's reference. With one, the caller is in a section of core's
+reclamation: searches compare keys without counting, and what is taken out goes to the limbo of its record.
+
 Sources: Google's Swiss tables (abseil), Facebook's F14 (overflow counts), the scc crate (one lock per bucket,
 incremental rehash by top bits), sequence locks (Lameter, Boehm), fast range reduction (Lemire). May import
 only core's public names.
@@ -63,12 +68,14 @@ from intermodal.atomics import (
     fast_range,
     fetch_add,
     key_equals,
+    key_equals_guarded,
     key_is_str,
     load,
     match_bytes,
     object_exchange,
     object_is,
     object_load,
+    object_load_guarded,
     object_store,
     object_take,
     prefetch,
@@ -79,6 +86,8 @@ from intermodal.atomics import (
     unlock,
 )
 from intermodal.memory import Block
+from intermodal.reclamation import has_room
+from intermodal_swiss._retiring import exchange_retiring, last_retired, stamp, take_retiring
 
 # ---- layout -----------------------------------------------------------------------------------------------
 
@@ -92,12 +101,18 @@ SLOT_BYTES: Final = 16
 GROUP_BYTES: Final = 256
 VALUE: Final = 8
 #: Words before the headers: the resize's cursor, its count of moved homes, room in the next table; one cache
-#: line each, since different threads write them.
-CONTROL_WORDS: Final = 24
+#: line each, since different threads write them. Then one that never changes, for who has only the address:
+#: the geometry, and the counts of a stripe that make it worth a look whether the table is full or sparse.
+CONTROL_WORDS: Final = 32
 CURSOR: Final = 0
 MODE: Final = 8
 MOVED_HOMES: Final = 64
 ROOM: Final = 128
+HEADERS: Final = 192
+SLOTS: Final = 200
+GROUPS: Final = 208
+GROW_AT: Final = 216
+SHRINK_AT: Final = 224
 
 # Whether the resize copies the entries, or leaves them to be dropped (clear).
 COPY: Final = 0
@@ -137,10 +152,11 @@ IF_PRESENT: Final = 2
 IF_IDENTICAL: Final = 3
 
 # ---- the map's shared words --------------------------------------------------------------------------------
-# One line with the phase of resizing, then the number of entries in stripes by home, so that threads changing
-# different keys seldom write the same line.
+# One line with the phase of resizing and the address of the current table's control words, then the number of
+# entries in stripes by home, so that threads changing different keys seldom write the same line.
 
 LINE: Final = 64
+TABLE: Final = 8
 COUNTS: Final = 64
 STRIPES: Final = 8
 STRIPE_MASK: Final = 7
@@ -174,15 +190,26 @@ PREFETCH_GROUPS: Final = 1 << 13
 
 @final
 class Table:
-    """The memory of one table, and the table that follows it while it is being resized."""
+    """The memory of one table, and the table that follows it while it is being resized.
 
-    def __init__(self, groups: int) -> None:
+    Args:
+        groups: their number.
+        births: whether it has the column of births.
+        era: the reclaimer's clock; its own birth.
+    """
+
+    def __init__(self, groups: int, births: bool, era: int) -> None:
         self.groups: Final[i64] = groups
-        words_per_group = (HEADER_BYTES + GROUP_SLOTS) // 8 + GROUP_SLOTS
+        self.births: Final = births
+        self.era: Final = era
+        words_per_group = (HEADER_BYTES + GROUP_SLOTS) // 8 + GROUP_SLOTS * (2 if births else 1)
         self.block: Final = Block(CONTROL_WORDS + groups * words_per_group, groups * GROUP_SLOTS * 2)
         self.control: Final[i64] = self.block.address
         self.headers: Final[i64] = self.control + CONTROL_WORDS * 8
         self.slots: Final[i64] = self.block.objects_address
+        store(self.control + HEADERS, self.headers, RELAXED)
+        store(self.control + SLOTS, self.slots, RELAXED)
+        store(self.control + GROUPS, self.groups, RELAXED)
         #: Where moved homes went, from before the first one is MOVED until that table is the current one.
         self.next: Table | None = None
 
@@ -205,6 +232,11 @@ def hash_of(headers: i64, groups: i64, index: i64) -> i64:
     return headers + groups * (HEADER_BYTES + GROUP_SLOTS) + index * 8
 
 
+def births_of(headers: i64, groups: i64, index: i64) -> i64:
+    """Return the address of the births of slot *index*: the births follow the hashes."""
+    return headers + groups * (HEADER_BYTES + GROUP_SLOTS + GROUP_SLOTS * 8) + index * 8
+
+
 def following_group(group: i64, groups: i64) -> i64:
     """Return the group that entries overflow into from *group*."""
     group += 1
@@ -222,7 +254,9 @@ def prefetch_group(slots: i64) -> None:
 # ---- searching --------------------------------------------------------------------------------------------
 
 
-def locate(headers: i64, slots: i64, groups: i64, home: i64, h: i64, key: object) -> i64:
+def locate(
+    headers: i64, slots: i64, groups: i64, home: i64, h: i64, key: object, witness: i64, era: i64
+) -> i64:
     """Search *key* among the entries of *home*: the address of its slot, NOT_FOUND or ASK_KEYS.
 
     The answer is right for one moment if the home's version did not change from before the call until after
@@ -239,7 +273,7 @@ def locate(headers: i64, slots: i64, groups: i64, home: i64, h: i64, key: object
         matches = match_bytes(header, tag)
         while matches != 0:
             slot = slots + group * GROUP_BYTES + count_trailing_zeros(matches) * SLOT_BYTES
-            equal = key_equals(slot, key)
+            equal = key_equals(slot, key) if witness == 0 else key_equals_guarded(slot, key, witness, era)
             if equal > 0:
                 return slot
             if equal < 0:
@@ -298,7 +332,9 @@ def locate_asking(table: Table, h: i64, key_hash: i64, key: object, version: i64
         tag = DISPLACED | (h & 0x3F)
 
 
-def read(headers: i64, slots: i64, groups: i64, h: i64, key: object, fallback: object) -> object:
+def read(
+    headers: i64, slots: i64, groups: i64, h: i64, key: object, fallback: object, witness: i64, era: i64
+) -> object:
     """Return the value of *key*, *fallback* if it has none, or RETRY_READ. Takes no lock.
 
     The version before and after brackets the search and the load of the value. Writers add to the version
@@ -314,11 +350,14 @@ def read(headers: i64, slots: i64, groups: i64, h: i64, key: object, fallback: o
     version = load(lock, ACQUIRE)
     if version & MOVED:
         return RETRY_READ
-    slot = locate(headers, slots, groups, home, h, key)
+    slot = locate(headers, slots, groups, home, h, key, witness, era)
     if slot > 0:
         # An empty slot: a removal is under way, and has taken the value. Whoever asks for that only after the
         # version has been checked may find the slot full again, with another key's value.
-        value = object_load(slot + VALUE, fallback)
+        if witness == 0:
+            value = object_load(slot + VALUE, fallback)
+        else:  # it may also be too young for the section to protect it
+            value = object_load_guarded(slot + VALUE, witness, era, RETRY_READ)
         return value if (load(lock, ACQUIRE) ^ version) | LOCKED == LOCKED else RETRY_READ
     if slot == NOT_FOUND and (load(lock, ACQUIRE) ^ version) | LOCKED == LOCKED:
         return fallback
@@ -398,6 +437,9 @@ def write(
     condition: i64,
     expected: object,
     new: object,
+    record: i64,
+    witness: i64,
+    era: i64,
 ) -> tuple[i64, object]:
     """Search without a lock, then change the entry of *key* under its home's lock: (result, previous value).
 
@@ -407,14 +449,28 @@ def write(
     version = load(headers + home * HEADER_BYTES + LOCK, ACQUIRE)
     if version & (LOCKED | MOVED):
         return RETRY, None
-    slot = locate(headers, slots, groups, home, h, key)
+    slot = locate(headers, slots, groups, home, h, key, witness, era)
     if slot == ASK_KEYS:
         return RETRY, None
     phase = load(shared, RELAXED)
     if slot == NOT_FOUND and phase & PHASE_MASK != IDLE:
         return RETRY, None
     return commit(
-        headers, slots, groups, home, version, slot, shared, phase, h, key_hash, key, condition, expected, new
+        headers,
+        slots,
+        groups,
+        home,
+        version,
+        slot,
+        shared,
+        phase,
+        h,
+        key_hash,
+        key,
+        condition,
+        expected,
+        new,
+        record,
     )
 
 
@@ -433,12 +489,15 @@ def commit(
     condition: i64,
     expected: object,
     new: object,
+    record: i64,
 ) -> tuple[i64, object]:
     """Carry out a write whose search, at *version*, ended with *slot*: (result, previous value).
 
     Taking the lock by expecting *version* proves that no key of this home came, went or moved since the
     search. A refusal changes nothing, so it takes no lock: it is right at the moment when the version is
     still the same.
+
+    With a *record* the previous value is only returned where the condition is IF_PRESENT: else nobody asks.
     """
     lock = headers + home * HEADER_BYTES + LOCK
     if slot > 0:
@@ -452,8 +511,18 @@ def commit(
         if condition == IF_IDENTICAL and not object_is(slot + VALUE, expected):
             unlock(lock, version)
             return REFUSED, None
+        if record != 0 and not has_room(record):  # user code of this thread has come between
+            unlock(lock, version)
+            return RETRY, None
         if new is REMOVE:
-            return DONE_REMOVED, remove_locked(headers, slots, groups, home, version, slot, shared)
+            old = remove_locked(headers, slots, groups, home, version, slot, shared, record)
+            if record != 0 and condition == IF_PRESENT:
+                old = last_retired(record)
+            return DONE_REMOVED, old
+        if record != 0:
+            exchange_retiring(record, slot + VALUE, births_of(headers, groups, (slot - slots) >> 4), new)
+            unlock(lock, version)
+            return DONE_REPLACED, last_retired(record) if condition == IF_PRESENT else None
         old = object_exchange(slot + VALUE, new, None)
         unlock(lock, version)
         return DONE_REPLACED, old  # the old value dies outside the lock
@@ -476,6 +545,8 @@ def commit(
         unlock(lock, version)
         return RETRY, None
     slot = slots + index * SLOT_BYTES
+    if record != 0:
+        stamp(record, births_of(headers, groups, index))
     object_store(slot, key)
     object_store(slot + VALUE, new)
     publish(headers, groups, home, index, h, key_hash, key_is_str(key))
@@ -484,9 +555,9 @@ def commit(
 
 
 def remove_locked(
-    headers: i64, slots: i64, groups: i64, home: i64, version: i64, slot: i64, shared: i64
+    headers: i64, slots: i64, groups: i64, home: i64, version: i64, slot: i64, shared: i64, record: i64
 ) -> object:
-    """Remove the entry in *slot*, release the home's lock and return the value.
+    """Remove the entry in *slot*, release the home's lock and return the value, None if it was retired.
 
     The new version comes first: whoever finds the slot emptied, or filled with another home's entry, finds
     the version changed. Readers stop seeing the entry when its value is taken; the tag goes last.
@@ -494,8 +565,13 @@ def remove_locked(
     lock = headers + home * HEADER_BYTES + LOCK
     # RELAXED, since the ACQ_REL exchange of object_take comes after it for everybody.
     store(lock, (version + VERSION_STEP) | LOCKED, RELAXED)
-    value = object_take(slot + VALUE, None)
-    key = object_take(slot, None)
+    key: object = None
+    value: object = None
+    if record != 0:
+        take_retiring(record, slot + VALUE, slot, births_of(headers, groups, (slot - slots) >> 4))
+    else:
+        value = object_take(slot + VALUE, None)
+        key = object_take(slot, None)
     release_slot(headers, groups, home, (slot - slots) >> 4)
     fetch_add(shared + COUNTS + (home & STRIPE_MASK) * LINE, -1, RELAXED)
     unlock(lock, version + VERSION_STEP)
