@@ -768,6 +768,25 @@ def test_no_key_equals_that_of_an_empty_slot(machine, slot):
         assert machine.key_equals(slot, key) == 0
 
 
+def test_a_dict_in_a_slot_is_looked_up_without_counting_it(machine, slot):
+    """What it has not is the fallback; exceptions of keys come out; anything else in the slot is refused."""
+    value, fallback = object(), object()
+    stored = {"a": value, 7: fallback}
+    with pytest.raises(TypeError, match="no dict"):
+        machine.stored_dict_get(slot, "a", fallback)
+    machine.object_store(slot, stored)
+    before = references(stored), references(value)
+    for _ in range(100):
+        assert machine.stored_dict_get(slot, "a", fallback) is value
+        assert machine.stored_dict_get(slot, "b", fallback) is fallback
+    with pytest.raises(TypeError, match="unhashable"):
+        machine.stored_dict_get(slot, [], fallback)
+    assert (references(stored), references(value)) == before
+    machine.object_exchange(slot, [], None)
+    with pytest.raises(TypeError, match="no dict"):
+        machine.stored_dict_get(slot, "a", fallback)
+
+
 def test_comparing_keys_counts_no_reference(machine, slot):
     """Whatever the answer."""
     block = machine.block(1)
@@ -872,7 +891,7 @@ def calls(machine, address):
         good.pop("address", None)
 
 
-ON_SLOTS = {"key_equals", "key_equals_guarded", "stored_hash", "stored_key_is_str"}
+ON_SLOTS = {"key_equals", "key_equals_guarded", "stored_hash", "stored_key_is_str", "stored_dict_get"}
 
 
 def is_slot_operation(name, place):

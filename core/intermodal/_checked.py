@@ -288,6 +288,14 @@ def stored_key_is_str(address: i64) -> bool:
     return atomics.key_is_str(atomics.object_load(address, None))
 
 
+def stored_dict_get(address: i64, key: object, fallback: object) -> object:
+    memory.check_slot(address)
+    stored = atomics.object_load(address, None)  # interpreted callers may not keep it in its slot
+    if type(stored) is not dict:
+        raise TypeError("the slot holds no dict")
+    return stored.get(key, fallback)
+
+
 def reachability_fence(value: object) -> None:
     atomics.reachability_fence(value)
 

@@ -486,6 +486,18 @@ def stored_key_is_str(address: int) -> bool:
     return type(slots[index]) is str
 
 
+def stored_dict_get(address: int, key: object, fallback: object) -> object:
+    slots, index = _slot(address)
+    return _look_up(slots[index], key, fallback)
+
+
+def _look_up(stored: object, key: object, fallback: object) -> object:
+    """Do what :func:`stored_dict_get` does with what a slot holds."""
+    if type(stored) is not dict:
+        raise TypeError("the slot holds no dict")
+    return stored.get(key, fallback)
+
+
 def reachability_fence(value: object) -> None:
     pass
 

@@ -461,6 +461,25 @@ IM_ALWAYS int64_t im_key_equals(int64_t address, PyObject *key) {
     return equal;
 }
 
+static PyObject *im_no_stored_dict(void) {
+    PyErr_SetString(PyExc_TypeError, "the slot holds no dict");
+    return NULL;
+}
+
+IM_ALWAYS PyObject *im_stored_dict_get(int64_t address, PyObject *key, PyObject *fallback) {
+    PyObject *dict = im_slot_peek(address);
+    if (dict == NULL || !PyDict_CheckExact(dict)) return im_no_stored_dict();
+#if PY_VERSION_HEX >= 0x030D0000
+    PyObject *value;
+    if (PyDict_GetItemRef(dict, key, &value) < 0) return NULL;
+    return value != NULL ? value : Py_NewRef(fallback);
+#else
+    PyObject *value = PyDict_GetItemWithError(dict, key);
+    if (value == NULL && PyErr_Occurred()) return NULL;
+    return Py_NewRef(value != NULL ? value : fallback);
+#endif
+}
+
 IM_ALWAYS bool im_key_is_str(PyObject *key) { return PyUnicode_CheckExact(key); }
 
 /* The slot must be held still by a lock of the caller's: the pointer is borrowed. */

@@ -19,6 +19,7 @@ This module may not import anything of intermodal except the machines.
 
 from __future__ import annotations
 
+import sysconfig
 from typing import Final
 
 from mypy_extensions import i64
@@ -35,6 +36,9 @@ RELEASE: Final = 2
 ACQ_REL: Final = 3
 #: Both, and all such operations have one order that every thread agrees on (also store before later load).
 SEQ_CST: Final = 4
+
+#: Whether nothing another thread does comes between two steps of compiled code: it would need the GIL.
+GIL_PROTECTS: Final[bool] = COMPILED and not sysconfig.get_config_var("Py_GIL_DISABLED")
 
 
 # ---- words ------------------------------------------------------------------------------------------------
@@ -332,6 +336,16 @@ def stored_hash(address: i64, hash_address: i64) -> i64:
 def stored_key_is_str(address: i64) -> bool:
     """Return whether the key in the slot at *address*, which a lock keeps there, is exactly a str."""
     return _machine.stored_key_is_str(address)
+
+
+def stored_dict_get(address: i64, key: object, fallback: object) -> object:
+    """Return the value of *key* in the dict in the slot at *address*, or *fallback*.
+
+    It counts no reference to the dict: the caller keeps it in its slot for the duration, as it keeps out who
+    would change it. Hashes and compares *key* as dicts do. Raises: what that raises; TypeError if there is
+    none.
+    """
+    return _machine.stored_dict_get(address, key, fallback)
 
 
 def reachability_fence(value: object) -> None:

@@ -86,6 +86,7 @@ OPERATIONS: Final[Mapping[str, str]] = {
     "key_is_str": "o->b",
     "stored_hash": "ww->w",
     "stored_key_is_str": "w->b",
+    "stored_dict_get": "woo->O",
     "reachability_fence": "o->v",
     "block_new": "ww->O",
     "block_address": "o->w",

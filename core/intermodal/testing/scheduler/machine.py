@@ -281,6 +281,12 @@ class ScheduledMachine:
     def stored_key_is_str(self, address: int) -> bool:
         return type(self._slot(address, RELAXED)) is str
 
+    def stored_dict_get(self, address: int, key: object, fallback: object) -> object:
+        stored = self._slot(address)
+        if stored is not _EMPTY:
+            _check_held(stored)
+        return reference._look_up(stored, key, fallback)
+
 
 def _peek_word(address: int) -> Callable[[], int]:
     words, index = reference._word(address)
