@@ -1,9 +1,10 @@
 # Layers of the package; imports point downward only:
 #
 #     bench, cli, testing   the command line, evidence about maps (__main__, _commands)
-#     facade                open_map, backends
+#     facade                open_map, backends, replicate
 #     registry              plugins by name (hookspecs, _refcount, plugins: what their authors import)
 #     maps, capabilities    the contracts (reclamation, _absent, _views, statistics)
+#     dispatch, log, replication  what is replicated, and where changes get their order
 #     atomics, memory       what compiled engines are written in (_checked, _simulated)
 #     _mode, _lazy, errors  which build runs, names imported on use, exceptions
 #
@@ -30,6 +31,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from intermodal._absent import ABSENT
     from intermodal.capabilities import BackendSpec, Capabilities, ReclaimerSpec, float64, int64
+    from intermodal.dispatch import ConcurrentDispatch, Dispatch, LogMapper, read, write
     from intermodal.errors import (
         BackendLoadError,
         BackendNotFound,
@@ -37,7 +39,7 @@ if TYPE_CHECKING:
         NotSupported,
         OptionError,
     )
-    from intermodal.facade import backends, open_map, open_reclaimer, reclaimers
+    from intermodal.facade import backends, open_map, open_reclaimer, reclaimers, replicate
     from intermodal.maps import ConcurrentMap
     from intermodal.reclamation import Reclaimer
     from intermodal.statistics import MapStatistics, ReclamationStatistics
@@ -50,8 +52,11 @@ __all__ = [
     "BackendNotFound",
     "BackendSpec",
     "Capabilities",
+    "ConcurrentDispatch",
     "ConcurrentMap",
+    "Dispatch",
     "IntermodalError",
+    "LogMapper",
     "MapStatistics",
     "NotSupported",
     "OptionError",
@@ -65,7 +70,10 @@ __all__ = [
     "int64",
     "open_map",
     "open_reclaimer",
+    "read",
     "reclaimers",
+    "replicate",
+    "write",
 ]
 
 _HOME = {
@@ -74,8 +82,11 @@ _HOME = {
     "BackendNotFound": "errors",
     "BackendSpec": "capabilities",
     "Capabilities": "capabilities",
+    "ConcurrentDispatch": "dispatch",
     "ConcurrentMap": "maps",
+    "Dispatch": "dispatch",
     "IntermodalError": "errors",
+    "LogMapper": "dispatch",
     "MapStatistics": "statistics",
     "NotSupported": "errors",
     "OptionError": "errors",
@@ -87,7 +98,10 @@ _HOME = {
     "int64": "capabilities",
     "open_map": "facade",
     "open_reclaimer": "facade",
+    "read": "dispatch",
     "reclaimers": "facade",
+    "replicate": "facade",
+    "write": "dispatch",
 }
 
 

@@ -17,14 +17,16 @@ import attrs
 
 from intermodal import registry
 from intermodal.capabilities import FIELDS, TYPES, BackendSpec, MapBackend, MapRequest, ReclaimerSpec
+from intermodal.dispatch import LogMapper, plan_of
 from intermodal.errors import BackendLoadError, BackendNotFound, IntermodalError, OptionError
 from intermodal.maps import AnyMap, ConcurrentMap
 from intermodal.reclamation import Reclaimer
+from intermodal.replication import OpenedLog, ReplicationRequest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["backends", "open_map", "open_reclaimer", "reclaimers"]
+__all__ = ["backends", "open_map", "open_reclaimer", "reclaimers", "replicate"]
 
 
 def open_map(
@@ -148,6 +150,87 @@ def reclaimers() -> tuple[ReclaimerSpec, ...]:
     ['refcount']
     """
     return registry.reclaimer_specs()
+
+
+def replicate(
+    structure: Any,
+    *,
+    replicas: int | None = None,
+    log: str = "memory",
+    logs: int = 1,
+    mapper: LogMapper | None = None,
+    consistency: str = "linearizable",
+    **options: Any,
+) -> Any:
+    """Return a concurrent, linearizable object with the methods of *structure*, which is a sequential one.
+
+    Args:
+        structure: a type or, to begin with its contents, an instance: of a standard type (dict, list, set,
+            deque, Counter, OrderedDict, defaultdict), ``"heap"``, a class whose methods are marked ``@read``
+            and ``@write``, or a :class:`intermodal.Dispatch`. An instance is copied.
+        replicas: number of copies, each for some of the threads; None: one with the GIL, else one for each
+            NUMA node.
+        log: where changes get their order: ``"memory"``, or the name of an installed kind of log with an
+            address, ``"file:///var/lib/books"``.
+        logs: number of logs, for a :class:`intermodal.ConcurrentDispatch`.
+        mapper: says which of the logs an operation belongs to.
+        consistency: what reads see: ``"linearizable"``, all that was finished before they began;
+            ``"session"``, all that the same handle has seen or done; ``"stale"``, some earlier moment.
+        options: those of the engine and of the log.
+
+    Returns: an object with the structure's methods, their results and exceptions, and ``execute``,
+        ``execute_mut``, ``handle``, ``sync``, ``snapshot``, ``statistics``, ``add_replica``,
+        ``remove_replica``; a context manager.
+
+    Raises:
+        OptionError: the structure cannot be replicated, or an argument has a value that it cannot have.
+        BackendNotFound: there is no such kind of log.
+
+    Methods run on each copy, so they must be deterministic, and must not use the replicated object itself.
+
+    >>> scores = replicate(dict)
+    >>> scores["ada"] = 3
+    >>> scores.setdefault("ada", 0), scores.pop("bob", None), len(scores)
+    (3, None, 1)
+    """
+    if mapper is not None and not isinstance(mapper, LogMapper):
+        raise OptionError(f"mapper must be a LogMapper; got {mapper!r}")
+    for name, number in (("logs", logs), ("replicas", replicas)):
+        if number is not None and (not isinstance(number, int) or isinstance(number, bool) or number < 1):
+            raise OptionError(f"{name} must be an int of at least 1; got {number!r}")
+    if consistency not in ("linearizable", "session", "stale"):
+        raise OptionError(f"consistency is 'linearizable', 'session' or 'stale'; got {consistency!r}")
+    plan = plan_of(structure)
+    if (logs > 1 or mapper is not None) and not plan.concurrent:
+        raise OptionError(f"several logs, or a mapper, are for a ConcurrentDispatch; {plan.name} is none")
+    if not isinstance(log, str):
+        raise OptionError(f"log must be 'memory' or the name of a kind of log with an address; got {log!r}")
+    scheme, _, address = log.partition("://")
+    kind = registry.logs.load(scheme)
+    engine = registry.engines.load("cnr" if plan.concurrent else "nr")
+    known = {**engine.options, **kind.options}
+    for keyword in options:
+        if keyword not in known:
+            raise OptionError(
+                f"replicate() has no option {keyword!r} for these logs; options: {', '.join(known) or 'none'}"
+            )
+    own = {keyword: options[keyword] for keyword in options if keyword in engine.options}
+    of_log = {keyword: options[keyword] for keyword in options if keyword in kind.options}
+
+    def open_log() -> OpenedLog:
+        return kind.open(address, of_log)
+
+    return engine.open(
+        ReplicationRequest(
+            plan=plan,
+            replicas=replicas,
+            open_log=open_log,
+            logs=logs,
+            mapper=mapper,
+            consistency=consistency,
+            options=own,
+        )
+    )
 
 
 def _choose(requirements: Mapping[str, object], needs: Mapping[str, object]) -> MapBackend:

@@ -11,6 +11,7 @@ import pluggy
 
 if TYPE_CHECKING:
     from intermodal.capabilities import MapBackend, ReclaimerBackend
+    from intermodal.replication import EngineBackend, LogBackend
 
 #: The name that pluggy knows the project by.
 PROJECT: Final = "intermodal"
@@ -37,3 +38,13 @@ def intermodal_reclaimer() -> ReclaimerBackend:  # type: ignore[empty-body]
 
     Called once, when the reclaimer is first asked for by name or listed.
     """
+
+
+@hookspec(firstresult=True)
+def intermodal_engine() -> EngineBackend:  # type: ignore[empty-body]
+    """Return the description of what replicates structures, for which the plugin's entry point stands."""
+
+
+@hookspec(firstresult=True)
+def intermodal_log() -> LogBackend:  # type: ignore[empty-body]
+    """Return the description of the kind of log that the entry point of this plugin stands for."""

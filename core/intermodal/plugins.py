@@ -23,6 +23,9 @@ and the module it names implements the hook::
 A reclaimer is the same under ``intermodal.reclaimers``, with the hook ``intermodal_reclaimer`` that returns a
 :class:`ReclaimerBackend`.
 
+What replicates structures, and kinds of logs, are under ``intermodal.engines`` and ``intermodal.logs``, with
+the hooks ``intermodal_engine`` and ``intermodal_log``.
+
 The names of the contract itself are loaded on first use, so that importing this module stays cheap.
 """
 
@@ -32,6 +35,7 @@ from typing import TYPE_CHECKING
 
 from intermodal.capabilities import Capabilities, MapBackend, MapRequest, Option, ReclaimerBackend
 from intermodal.hookspecs import hookimpl
+from intermodal.replication import EngineBackend, LogBackend, OpenedLog, ReplicationRequest
 
 if TYPE_CHECKING:
     from intermodal._absent import ABSENT
@@ -43,12 +47,16 @@ __all__ = [
     "ABSENT",
     "Capabilities",
     "ConcurrentMap",
+    "EngineBackend",
+    "LogBackend",
     "MapBackend",
     "MapRequest",
     "MapStatistics",
+    "OpenedLog",
     "Option",
     "Reclaimer",
     "ReclaimerBackend",
+    "ReplicationRequest",
     "hookimpl",
 ]
 

@@ -19,6 +19,7 @@ import pluggy
 from intermodal import errors, hookspecs
 from intermodal.capabilities import FIELDS, BackendSpec, MapBackend, ReclaimerBackend, ReclaimerSpec
 from intermodal.errors import BackendLoadError, BackendNotFound
+from intermodal.replication import EngineBackend, LogBackend
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 #: The parameters of ``open_map`` itself, whose names no option of a backend can have.
 PARAMETERS: Final = ("name", "capacity", "key_type", "value_type", "reclaimer")
 
-_Described = TypeVar("_Described", bound=MapBackend | ReclaimerBackend)
+_Described = TypeVar("_Described", bound=MapBackend | ReclaimerBackend | EngineBackend | LogBackend)
 
 
 @attrs.frozen
@@ -196,9 +197,17 @@ maps: Final = Registry("intermodal.maps", "backend", "intermodal_map_backend", M
 #: The reclaimers.
 reclaimers: Final = Registry("intermodal.reclaimers", "reclaimer", "intermodal_reclaimer", ReclaimerBackend)
 
+#: What replicates structures.
+engines: Final = Registry("intermodal.engines", "engine", "intermodal_engine", EngineBackend)
+
+#: The kinds of logs.
+logs: Final = Registry("intermodal.logs", "log", "intermodal_log", LogBackend)
+
 
 def refresh() -> None:
     """Forget what is known of all groups."""
+    engines.refresh()
+    logs.refresh()
     maps.refresh()
     reclaimers.refresh()
 

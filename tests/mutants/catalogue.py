@@ -18,12 +18,17 @@ HEADER = "core/intermodal/atomics.h"
 RECORDS = "core/intermodal/reclamation.py"
 EPOCH = "plugins/intermodal_epoch/_scheme.py"
 HYALINE = "plugins/intermodal_hyaline/_scheme.py"
+REPLICA = "plugins/intermodal_nr/replica.py"
+READERS = "plugins/intermodal_nr/readers.py"
+LOG = "plugins/intermodal_nr/memory_log.py"
+LANES = "plugins/intermodal_cnr/_lanes.py"
 
 INTERRUPTIONS = "tests/test_swiss_interruptions.py"
 ONE_INSTANT = f"{INTERRUPTIONS}::test_an_operation_that_others_interrupt_takes_effect_at_one_instant"
 RESIZED = f"{INTERRUPTIONS}::test_an_operation_that_a_resize_interrupts_does_what_it_does_without"
 ITERATION = f"{INTERRUPTIONS}::test_an_iteration_that_others_interrupt_yields_what_stays_exactly_once"
 SCHEDULED = "tests/test_reclamation_schedules.py"
+DEFECTS = "tests/test_replication_defects.py"
 RECLAIMED = "tests/test_swiss_schedules.py::test_nothing_is_looked_at_that_may_have_been_freed"
 OWN_VIEW = f"{INTERRUPTIONS}::test_an_operation_that_its_own_view_interrupts_keeps_to_its_table"
 
@@ -887,6 +892,197 @@ MUTANTS = [
                 "object_store, object_is",
             ),
         ]
+    ),
+    # ---- replication -----------------------------------------------------------------------------------
+    Mutant(
+        name="a reader does not wait for its replica",
+        file=REPLICA,
+        edits=(
+            (
+                "        if load(base + _POSITION, ACQUIRE) >= least:\n",
+                "        if load(base + _POSITION, ACQUIRE) >= 0:\n",
+            ),
+        ),
+        why="a change that is over on one replica is not read on another",
+        test=f"{DEFECTS}::test_no_stale_read_after_a_completed_write",
+    ),
+    Mutant(
+        name="readers are let in before a round is completed",
+        file=REPLICA,
+        edits=(
+            ("        self.log.complete(position)\n        self.log.advance", "        self.log.advance"),
+            (
+                "        self._admit()\n        self._count(count)\n",
+                "        self._admit()\n        self.log.complete(first + count)\n",
+            ),
+            ("        if self._checked:\n", "        if False:\n"),
+        ),
+        why="a reader sees a change on this replica, and then not on another one",
+        test=f"{DEFECTS}::test_no_new_then_old_read",
+    ),
+    Mutant(
+        name="a combiner goes without a look at who has come",
+        file=REPLICA,
+        edits=(("            if self._retired or is_empty(self._stack):\n", "            if True:\n"),),
+        why="an operation that came during its round waits for somebody else's, perhaps for ever",
+        test=f"{DEFECTS}::test_no_operation_is_missed_by_the_combiners_pass",
+    ),
+    Mutant(
+        name="a combiner that has served long enough wakes nobody",
+        file=REPLICA,
+        edits=(
+            (
+                "            if rounds == ROUNDS or changed:\n                wake_all(self._stack)\n",
+                "            if rounds == ROUNDS or changed:\n",
+            ),
+        ),
+        why="who waits for it sleeps on",
+        test=f"{DEFECTS}::test_a_combiner_that_has_served_long_enough_hands_its_role_over",
+    ),
+    Mutant(
+        name="a combiner that has copied a replica serves on",
+        file=REPLICA,
+        edits=(("            if rounds == ROUNDS or changed:\n", "            if rounds == ROUNDS:\n"),),
+        why="it waits for room that the copy holds, which nobody but itself can bring up to date",
+        test=f"{DEFECTS}::test_a_copy_that_nobody_has_yet_does_not_stop_who_made_it",
+    ),
+    Mutant(
+        name="nobody helps a replica without a combiner",
+        file=REPLICA,
+        edits=(
+            ("        elif not slowest.help(dropped):\n", "        else:\n"),
+            ("<= position and not self.help(dropped):\n", "<= position:\n"),
+        ),
+        why="a replica that nobody uses stops all writers",
+        test=f"{DEFECTS}::test_a_replica_that_nobody_uses_blocks_no_writer",
+    ),
+    Mutant(
+        name="who waits for a replica does not try its role again",
+        file=REPLICA,
+        edits=(("<= position and not self.help(dropped):\n", "<= position:\n"),),
+        why="its combiner may have gone between the two looks, and nobody comes",
+        test=f"{DEFECTS}::test_two_replicas_that_wait_for_room_do_not_wait_for_each_other",
+    ),
+    Mutant(
+        name="a removed replica leaves its requests",
+        file=REPLICA,
+        edits=(
+            (
+                "sees that there is nobody left to serve it\n                turn_away(self._stack)\n",
+                "sees that there is nobody left to serve it\n",
+            ),
+        ),
+        why="whoever has asked it waits for ever",
+        test=f"{DEFECTS}::test_who_asks_a_replica_that_is_removed_is_told_to_ask_another",
+    ),
+    Mutant(
+        name="an exception of user code ends the round",
+        file="plugins/intermodal_nr/states.py",
+        edits=(
+            (
+                "            return self.structure.dispatch_mut(operation)\n        except BaseException as error:",
+                "            return self.structure.dispatch_mut(operation)\n        except LookupError as error:",
+            ),
+        ),
+        why="the entry is executed again, or never, on this replica: the copies differ",
+        test=f"{DEFECTS}::test_replicas_do_not_diverge_when_user_code_raises",
+    ),
+    Mutant(
+        name="a reader does not look at the writer",
+        file=READERS,
+        edits=(("    return load(address + _WRITER, ACQUIRE) == _OPEN\n", "    return True\n"),),
+        why="a change is read half",
+        test=f"{DEFECTS}::test_no_reader_is_beside_a_combiner",
+    ),
+    Mutant(
+        name="a reader looks at the writer before its slot is seen",
+        file=READERS,
+        edits=(
+            (
+                "    fence(SEQ_CST)  # the slot is taken before WRITER is looked at; the writer does the reverse\n",
+                "",
+            ),
+        ),
+        why="on another processor both go on: a change is read half",
+        test=f"{DEFECTS}::test_a_reader_and_a_combiner_see_each_other_on_every_processor",
+    ),
+    Mutant(
+        name="a slot is used before it is counted",
+        file=READERS,
+        edits=(
+            ("                exchange(self.address + _USED, slot + 1, SEQ_CST)\n", "                pass\n"),
+        ),
+        why="the writer does not wait for that reader",
+        test=f"{DEFECTS}::test_a_reader_that_registers_during_a_combine_keeps_out",
+    ),
+    Mutant(
+        name="a reader that leaves does not wake the writer",
+        file=READERS,
+        edits=(("    return load(address + _WRITER, RELAXED) == PARKED\n", "    return False\n"),),
+        why="the writer sleeps on, and everybody waits for it",
+        test=f"{DEFECTS}::test_a_writer_that_has_parked_is_woken",
+    ),
+    Mutant(
+        name="a full log takes entries",
+        file=LOG,
+        edits=(("                return FULL\n", "                return 0\n"),),
+        why="an entry that a replica has still to execute is overwritten",
+        test=f"{DEFECTS}::test_a_replica_that_nobody_uses_blocks_no_writer",
+    ),
+    Mutant(
+        name="an evicted replica appends",
+        file=LOG,
+        edits=(("            return EVICTED\n", "            pass\n"),),
+        why="the last live one takes what is not stored for its own, and misses it",
+        test=f"{DEFECTS}::test_a_stuck_replica_is_evicted_and_begins_again",
+    ),
+    Mutant(
+        name="a scan does not look what has been completed",
+        file=LANES,
+        edits=(("            if not self._have_completed(positions):\n", "            if False:\n"),),
+        why="it sees the second of two changes and not the first",
+        test="tests/test_cnr.py::test_a_scan_is_atomic",
+    ),
+    Mutant(
+        name="a scan that changes lets readers be",
+        file=LANES,
+        edits=(
+            ("                        replica.seize(dropped)\n", "                        replica.sync()\n"),
+            ("                    replica.release()\n", "                    pass\n"),
+        ),
+        why="somebody sees one lane before and the next one after it",
+        test="tests/test_cnr.py::test_a_scan_that_changes_is_atomic",
+    ),
+    Mutant(
+        name="changes pass a closed gate",
+        file="plugins/intermodal_nr/gate.py",
+        edits=(
+            (
+                "                if may_enter(self._address) or self._passing.has_inside(me, slot):\n",
+                "                if True:\n",
+            ),
+        ),
+        why="a scan that changes is beside a change",
+        test=f"{DEFECTS}::test_nobody_is_inside_while_the_gate_is_closed",
+    ),
+    Mutant(
+        name="a torn batch is not cut off",
+        file="plugins/intermodal_nr/file_log.py",
+        edits=(("                file.truncate(len(data) - torn)\n", "                pass\n"),),
+        why="what is appended after it is never read again",
+        test="tests/test_file_log.py::test_a_torn_last_record_is_dropped",
+    ),
+    Mutant(
+        name="checksums are not compared",
+        file="plugins/intermodal_nr/file_log.py",
+        edits=(
+            (
+                "        if checksum != zlib.crc32(payload, zlib.crc32(data[start : start + _HEADER.size])):\n",
+                "        if False:\n",
+            ),
+        ),
+        why="a wrong byte is executed",
+        test="tests/test_file_log.py::test_a_wrong_byte_is_found_by_its_checksum",
     ),
     # ---- the reference machine -------------------------------------------------------------------------
     Mutant(
