@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 
 import pytest
 
 from intermodal import OptionError, replicate
 from intermodal.log import Codec, LogCorruptError, LogError, LogSealedError
+from intermodal.testing.forks import in_child
 from intermodal.testing.threads import in_threads
 from intermodal_nr.file_log import open_folder
 
@@ -121,6 +123,27 @@ def test_a_folder_is_open_once(tmp_path):
     opened(tmp_path).close()
     with pytest.raises(OptionError, match="wants a folder"):
         replicate(dict, log="file")
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
+def test_a_fork_does_not_write_to_its_parents_folder(tmp_path):
+    """It would write in the middle of the parent's records. It may read, and end."""
+    m = opened(tmp_path)
+    m["a"] = 1
+
+    def child():
+        assert m["a"] == 1
+        with pytest.raises(LogError, match="belongs to the process that opened it"):
+            m["a"] = 2
+        with pytest.raises(LogError, match="belongs to the process that opened it"):
+            m.checkpoint()
+        m.close()
+
+    in_child(child)
+    m["a"] = 3
+    m.close()
+    with opened(tmp_path) as again:
+        assert again == {"a": 3}
 
 
 def test_a_batch_is_flushed_once_for_all_who_wait(tmp_path):

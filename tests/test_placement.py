@@ -7,6 +7,9 @@ import threading
 import pytest
 
 from intermodal import OptionError
+from intermodal_nr.group import Group
+from intermodal_nr.map_state import MapState
+from intermodal_nr.memory_log import MemoryLog
 from intermodal_nr.placement import Placement, Topology, numbers_in
 
 
@@ -49,10 +52,28 @@ def test_replicas_are_made_on_their_nodes_by_threads_that_are_pinned_there():
         placement.place(0, lambda: 1 // 0)
 
 
+def test_a_thread_that_is_pinned_to_a_node_gets_the_replica_there():
+    """Others get each in turn."""
+    mine = set()
+    topology = Topology((frozenset({0, 1}), frozenset({2, 3})))
+    placement = Placement(topology, lambda _: None, lambda: frozenset(mine))
+    group = Group(MemoryLog(), MapState({}, {}, 0), 2, placement=placement)
+    first, second = group.replicas
+    assert {group.next_replica(), group.next_replica()} == {first, second}
+    for processors, replica in [({2}, second), ({0, 1}, first)]:
+        mine.clear()
+        mine.update(processors)
+        assert [group.next_replica() for _ in range(3)] == [replica] * 3
+    mine.clear()
+    mine.update({1, 2})
+    assert {group.next_replica(), group.next_replica()} == {first, second}
+
+
 def test_on_one_node_nothing_is_pinned():
     """The calling thread makes it."""
     placement = Placement(Topology((frozenset({0}),)), lambda _: pytest.fail("pinned"))
     assert placement.place(1, threading.get_ident) == threading.get_ident()
+    assert placement.here() == -1
     assert Placement.named("anywhere").default_replicas() == 1
     assert Placement.named("numa").default_replicas() >= 1
     with pytest.raises(OptionError, match="place is"):

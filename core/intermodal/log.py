@@ -108,8 +108,12 @@ class Log:
         """Return the position of the first entry that is kept."""
         raise NotImplementedError
 
-    def entry(self, position: i64) -> object:
-        """Return the entry at *position*, or None if it is not kept any more: its reader was evicted."""
+    def read(self, first: i64, stop: i64, entries: list[object]) -> bool:
+        """Append the entries from *first* up to *stop*, which the tail has reached, to *entries*.
+
+        Returns: whether all were kept. If the reader was evicted, only those before the first that was not
+        are appended.
+        """
         raise NotImplementedError
 
     def completed(self) -> i64:
@@ -134,7 +138,7 @@ class Log:
     def evict(self, replica: i64, dropped: list[object]) -> None:
         """Keep nothing for *replica* any more, and do not let it advance, until it deregisters.
 
-        It finds out when :meth:`entry` returns None.
+        It finds out when :meth:`read` returns False, or :meth:`append` EVICTED.
         """
         raise NotImplementedError
 

@@ -9,6 +9,7 @@ from intermodal.errors import OptionError
 from intermodal_cnr._lanes import Lanes
 from intermodal_nr.group import Group, Port
 from intermodal_nr.objects import Replicated, Snapshot, level_of
+from intermodal_nr.placement import Placement
 from intermodal_nr.states import PlanState, State, result_of
 from intermodal_nr.statistics import ReplicationStatistics, of_group
 
@@ -132,6 +133,7 @@ def open_replicated(request: ReplicationRequest) -> ConcurrentReplicated:
             Group(opened.log, state, 1, options.get("batch", 256), None, options.get("checked", False))
         )
     lanes = Lanes(groups, copy)
-    while len(lanes.rows) < (request.replicas or 1):
+    replicas = request.replicas or Placement.named("numa").default_replicas()
+    while len(lanes.rows) < replicas:
         lanes.add()
     return ConcurrentReplicated(lanes, request.mapper or OneLog(), level_of(request.consistency))

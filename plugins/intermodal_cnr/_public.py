@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from intermodal_cnr._map import CnrView, new_lanes
+from intermodal_nr.placement import Placement
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,7 +20,7 @@ class CnrMap(CnrView):
         return cls(
             new_lanes(
                 options["logs"],
-                options["replicas"] or 1,
+                options["replicas"] or Placement.named("numa").default_replicas(),
                 options["log_entries"],
                 options["batch"],
                 False,

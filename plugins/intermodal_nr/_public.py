@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from intermodal_nr.map import NrView, new_group
+from intermodal_nr.placement import Placement
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -16,13 +17,14 @@ class NrMap(NrView):
     @classmethod
     def with_options(cls, options: Mapping[str, Any]) -> NrMap:
         """Return an empty map with these options of ``open_map``."""
+        placement = Placement.named("numa")
         return cls(
             new_group(
-                options["replicas"] or 1,
+                options["replicas"] or placement.default_replicas(),
                 options["log_entries"],
                 options["batch"],
                 options["evict_after"],
-                False,
+                placement=placement,
             )
         )
 

@@ -85,6 +85,7 @@ class FileLog(Log):
         self._file = self._new_segment(start)
         self._size = os.fstat(self._file).st_size
         self._closed = False
+        self._process = os.getpid()
         #: Bytes of the last batch that were dropped when the folder was opened.
         self.torn_bytes = 0
         #: How often the file was flushed: at most once for each batch.
@@ -102,9 +103,9 @@ class FileLog(Log):
         return self._codec.decode(entry)  # type: ignore[arg-type]  # what encode() returned
 
     def append(self, entries: list[Any], replica: i64, dropped: list[object]) -> i64:
+        self._check_process()  # before the mutex: where a fork left it, nobody may ever release it
         with self._mutex:
-            if self._closed:
-                raise LogError(f"the log in {self._folder} is closed")
+            self._check_open()
             refusal = self._ring.refusal(len(entries), replica)
             if refusal < 0:
                 return refusal
@@ -126,6 +127,17 @@ class FileLog(Log):
             first = self._ring.append(entries, replica, dropped)
             self._size = size + len(data)
             return first
+
+    def _check_process(self) -> None:
+        if os.getpid() != self._process:
+            raise LogError(
+                f"the log in {self._folder} belongs to the process that opened it, and this is a fork of "
+                "that; one process at a time writes to a folder"
+            )
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise LogError(f"the log in {self._folder} is closed")
 
     def _write(self, data: bytes) -> None:
         view = memoryview(data)
@@ -150,9 +162,9 @@ class FileLog(Log):
         payload = self._codec.encode(structure)
         data = _SNAPSHOT_MAGIC + record(position, payload)
         path = self._folder / f"snapshot-{position:020}"
+        self._check_process()
         with self._mutex:
-            if self._closed:
-                raise LogError(f"the log in {self._folder} is closed")
+            self._check_open()
             partial = path.with_suffix(".partial")
             with partial.open("wb") as file:
                 file.write(data)
@@ -167,6 +179,8 @@ class FileLog(Log):
             _remove_older(self._folder, position)
 
     def close(self) -> None:
+        if os.getpid() != self._process:
+            return  # a fork's descriptors end with it
         with self._mutex:
             if not self._closed:
                 self._closed = True
@@ -191,8 +205,8 @@ class FileLog(Log):
     def head(self) -> i64:
         return self._ring.head()
 
-    def entry(self, position: i64) -> object:
-        return self._ring.entry(position)
+    def read(self, first: i64, stop: i64, entries: list[object]) -> bool:
+        return self._ring.read(first, stop, entries)
 
     def completed(self) -> i64:
         return self._ring.completed()

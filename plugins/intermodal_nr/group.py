@@ -7,7 +7,6 @@ takes another one. May import only core's public names and this package.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
 from typing import Any, Final, final
 
 from mypy_extensions import i64
@@ -42,7 +41,8 @@ class Group:
         batch: the most entries that a replica appends at once.
         evict_after: see :class:`intermodal_nr.replica.Replica`.
         checked: the same.
-        place: called with the number of each replica while it is made, by a function that makes it.
+        placement: an :class:`intermodal_nr.placement.Placement`, which makes each replica on its node, and
+            says which one is near the thread that wants a handle.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class Group:
         batch: int = 256,
         evict_after: float | None = None,
         checked: bool = False,
-        place: Callable[[int, Callable[[], Any]], Any] | None = None,
+        placement: Any = None,
     ) -> None:
         if replicas < 1:
             raise ValueError(f"there must be at least 1 replica; got {replicas}")
@@ -61,7 +61,7 @@ class Group:
         self._batch: Final = batch
         self._evict_after: Final = evict_after
         self._checked: Final = checked
-        self._place: Final = place
+        self._placement: Final[Any] = placement
         self._changing: Final[Any] = threading.Lock()
         #: What every change passes, where there are scans over several groups.
         self.gate: Gate | None = None
@@ -88,7 +88,7 @@ class Group:
         """
         with self._changing:
             number = len(self.replicas)
-            made = self._copy() if self._place is None else self._place(number, self._copy)
+            made = self._copy() if self._placement is None else self._placement.place(number, self._copy)
             self._have([*self.replicas, made])
             return number + 1
 
@@ -155,7 +155,11 @@ class Group:
         return replicas[(mix(thread_token()) & 0x7FFFFFFF) % count]
 
     def next_replica(self) -> Replica:
-        """Return the replica for a new handle: each in turn."""
+        """Return the replica for a new handle: that of its thread's node; without one each in turn."""
+        node = -1 if self._placement is None else self._placement.here()
+        if node >= 0:
+            near = self.replicas
+            return near[node % len(near)]
         with self._turns:
             self._turn += 1
             replicas = self.replicas

@@ -46,9 +46,17 @@ from intermodal_nr.statistics import ReplicatedMapStatistics, statistics_of
 _ABSENT: Final[object] = ABSENT
 
 
-def new_group(replicas: int, capacity: int, batch: int, evict_after: float | None, checked: bool) -> Group:
+def new_group(
+    replicas: int = 1,
+    capacity: int = 4096,
+    batch: int = 256,
+    evict_after: float | None = None,
+    checked: bool = False,
+    placement: Any = None,
+) -> Group:
     """Return the replicas of an empty map."""
-    return Group(MemoryLog(capacity), MapState({}, {}, 0), replicas, batch, evict_after, checked)
+    state = MapState({}, {}, 0)
+    return Group(MemoryLog(capacity), state, replicas, batch, evict_after, checked, placement)
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
@@ -178,7 +186,7 @@ class NrView(DictView):
                 self._group = data[0]
             return
         if self._group is None:  # a second call, like dict's, only updates
-            self._group = new_group(1, 4096, 256, None, False)
+            self._group = new_group()
         self.update(sole_argument(type(self).__name__, data), **entries)
 
     def _shared(self) -> Group:

@@ -157,13 +157,18 @@ class MemoryLog(Log):
     def head(self) -> i64:
         return load(self._base + _HEAD, ACQUIRE)
 
-    def entry(self, position: i64) -> object:
-        # Whoever asks has read a tail beyond it, and so sees the ring that it was stored in.
-        slot = position & (self._capacity - 1)
-        found = object_load(load(self._base + _SLOTS, RELAXED) + slot * 8, None)
-        if load(load(self._base + _NUMBERS, RELAXED) + slot * 8, RELAXED) != position + 1:
-            return None
-        return found
+    def read(self, first: i64, stop: i64, entries: list[object]) -> bool:
+        # Whoever asks has read a tail beyond them, and so sees the ring that they were stored in.
+        slots = load(self._base + _SLOTS, RELAXED)
+        numbers = load(self._base + _NUMBERS, RELAXED)
+        while first < stop:
+            slot = (first & (self._capacity - 1)) * 8
+            found = object_load(slots + slot, None)
+            if found is None or load(numbers + slot, RELAXED) != first + 1:
+                return False
+            entries.append(found)
+            first += 1
+        return True
 
     def completed(self) -> i64:
         return load(self._base + _COMPLETED, ACQUIRE)

@@ -235,11 +235,11 @@ def open_replicated(request: ReplicationRequest) -> Replicated:
     opened = request.open_log()
     group = Group(
         opened.log,
-        first_state(request.plan, opened.snapshot, opened.operations),
+        placement.place(0, lambda: first_state(request.plan, opened.snapshot, opened.operations)),
         request.replicas or placement.default_replicas(),
         options.get("batch", 256),
         options.get("evict_after"),
         options.get("checked", False),
-        placement.place,
+        placement,
     )
     return kind(group, LEVELS[request.consistency])

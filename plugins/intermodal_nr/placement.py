@@ -5,6 +5,7 @@ The topology is read from ``/sys``; tests give another root. May import only err
 
 from __future__ import annotations
 
+import functools
 import os
 import sysconfig
 import threading
@@ -59,28 +60,41 @@ class Topology:
         return cls(tuple(nodes) or (allowed,))
 
 
+@functools.cache
+def _machine() -> Topology:
+    """Return the topology that this process found when it first asked."""
+    return Topology.read()
+
+
 def _pin(processors: frozenset[int]) -> None:
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, processors)  # of the calling thread
 
 
+def _pinned_to() -> frozenset[int]:
+    """Return the processors that the calling thread may run on; none if that cannot be said."""
+    return frozenset(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else frozenset()
+
+
 @attrs.frozen
 class Placement:
-    """Where replicas are made.
+    """Where replicas are made, and which of them is near a thread.
 
     Attributes:
         topology: of the machine; None: anywhere.
         pin: called with a set of processors, in the thread that is to run on these only.
+        pinned_to: returns the processors that the calling thread may run on.
     """
 
     topology: Topology | None
     pin: Callable[[frozenset[int]], object] = attrs.field(default=_pin)
+    pinned_to: Callable[[], frozenset[int]] = attrs.field(default=_pinned_to)
 
     @classmethod
     def named(cls, name: str) -> Placement:
         """Return the placement that is called *name*. Raises OptionError."""
         if name == "numa":
-            return cls(Topology.read())
+            return cls(_machine())
         if name == "anywhere":
             return cls(None)
         raise OptionError(f"place is 'numa' or 'anywhere'; got {name!r}")
@@ -90,6 +104,16 @@ class Placement:
         if not sysconfig.get_config_var("Py_GIL_DISABLED") or self.topology is None:
             return 1
         return len(self.topology.nodes)
+
+    def here(self) -> int:
+        """Return the number of the node that the calling thread is pinned to; -1 if it is to none."""
+        if self.topology is None or len(self.topology.nodes) == 1:
+            return -1
+        mine = self.pinned_to()
+        for number, processors in enumerate(self.topology.nodes):
+            if mine and mine <= processors:
+                return number
+        return -1
 
     def place(self, number: int, make: Callable[[], Any]) -> Any:
         """Return ``make()``, called on the node of replica *number*, so that it touches memory there."""

@@ -216,6 +216,7 @@ class Replica:
         self._changes: Final[list[Request]] = []  # those that copy the replica or let it go
         self._changed = False
         self._entries: Final[list[object]] = []
+        self._incoming: Final[list[object]] = []
         self._retired = False
         self._begins_again = False
         #: With the GIL and a trusted state: nobody but this thread can see it true, in a destructor.
@@ -425,6 +426,7 @@ class Replica:
                     request.answer(outcome)
             requests.clear()
         self._entries.clear()
+        self._incoming.clear()
         self._admit()
 
     def _let_go(self) -> None:
@@ -589,16 +591,17 @@ class Replica:
         """
         position = load(self.base + _POSITION, RELAXED)
         while position < until:
-            entry = self.log.entry(position)
-            if entry is None:
+            kept = self.log.read(position, until, self._incoming)
+            for entry in self._incoming:
+                dropped.append(entry)  # of an evicted replica the log may have let go of it
+                result = self._apply(entry, dropped)
+                if result is not None:
+                    dropped.append(result)
+                position += 1
+                store(self.base + _POSITION, position, RELEASE)
+            self._incoming.clear()
+            if not kept:
                 position = self._begin_again(dropped)
-                continue
-            dropped.append(entry)  # of an evicted replica the log may have let go of it
-            result = self._apply(entry, dropped)
-            if result is not None:
-                dropped.append(result)
-            position += 1
-            store(self.base + _POSITION, position, RELEASE)
         return position == until
 
     def _publish(self, position: i64, dropped: list[object]) -> None:
