@@ -424,6 +424,24 @@ def test_two_replicas_that_wait_for_room_do_not_wait_for_each_other():
 
 
 @scheduled
+def test_who_waits_for_a_replica_finds_that_its_combiner_has_gone():
+    """It may have published all that it will, and release its role before anybody waits: nobody would come."""
+
+    def scenario():
+        both = group(capacity=1, batch=1)
+        first, second = both.replicas
+
+        def work():
+            first.write(1)
+            first.write(2)
+
+        yield work, second.sync
+        assert same(both) == [1, 2]
+
+    assert explore(scenario, preemptions=2).complete
+
+
+@scheduled
 def test_a_copy_that_nobody_has_yet_does_not_stop_who_made_it():
     """The thread that adds a replica may serve others as combiner, but not between the copy and its joining."""
 

@@ -961,7 +961,7 @@ MUTANTS = [
         file=REPLICA,
         edits=(("<= position and not self.help(dropped):\n", "<= position:\n"),),
         why="its combiner may have gone between the two looks, and nobody comes",
-        test=f"{DEFECTS}::test_two_replicas_that_wait_for_room_do_not_wait_for_each_other",
+        test=f"{DEFECTS}::test_who_waits_for_a_replica_finds_that_its_combiner_has_gone",
     ),
     Mutant(
         name="a removed replica leaves its requests",
