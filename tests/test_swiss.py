@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import itertools
 import os
 import random
 import subprocess
 import sys
 import textwrap
 import threading
+import weakref
 
 import pytest
 
@@ -77,6 +79,36 @@ def shrinking_map(most):
 
 
 # ---- incremental resize --------------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(intermodal.__compiled__, reason="a compiled table cannot be weakly referenced")
+def test_a_view_that_lets_a_table_go_can_be_used_meanwhile():
+    """What runs then may use the view, and the map may be resized again: the view keeps to one table."""
+    m = open_map("swiss")
+    m["here"] = 1
+    view = m.handle()
+    numbers = itertools.count()
+    found = []
+
+    def grow():
+        table = table_of(m)
+        while table_of(m) is table:
+            m[next(numbers)] = None
+        assert m["here"] == 1  # which lets m itself go on to the new table
+
+    def use(_):
+        grow()
+        found.append(view["here"])
+
+    dying = weakref.ref(view._table, use)
+    grow()
+    found.append(view["here"])  # lets the old table go
+    assert dying() is None
+    assert view._headers == view._table.headers
+    grow()
+    found.append(view["here"])
+    assert found == [1, 1, 1]
+    m._check()
 
 
 def test_a_resize_can_be_seen_and_ends_by_a_few_more_insertions():

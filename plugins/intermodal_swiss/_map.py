@@ -142,6 +142,10 @@ class SwissView(ConcurrentMap):
     def _use(self, owner: i64) -> None:
         state = self._shared_state()
         table = state.table
+        # The one that was kept may die of this, and code run that uses this view. So the view has no owner
+        # meanwhile, and the old table dies last.
+        self._owner = 0
+        old = self._table
         self._table = table
         self._headers = table.headers
         self._slots = table.slots
@@ -150,6 +154,7 @@ class SwissView(ConcurrentMap):
         self._grow_at = grow_above(table) // STRIPES
         self._shrink_at = shrink_below(table, state.minimum) // STRIPES
         self._owner = owner
+        reachability_fence(old)
 
     # ---- one key ----------------------------------------------------------------------------------------
 
