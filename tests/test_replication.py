@@ -220,6 +220,10 @@ def test_what_cannot_be_replicated_says_what_to_do():
         replicate(dict, consistency="eventual")
     with pytest.raises(OptionError, match="replicas must be"):
         replicate(dict, replicas=0)
+    with pytest.raises(OptionError, match="engine 'nr': batch cannot be 0"):
+        replicate(dict, batch=0)
+    with pytest.raises(OptionError, match="log 'memory': log_entries must be int; got 'many'"):
+        replicate(dict, log_entries="many")
     with pytest.raises(OptionError, match="for a ConcurrentDispatch"):
         replicate(dict, logs=2)
     with pytest.raises(intermodal.BackendNotFound, match="no log 'memoy'"):

@@ -26,6 +26,8 @@ from intermodal.replication import OpenedLog, ReplicationRequest
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from intermodal.capabilities import Option
+
 __all__ = ["backends", "open_map", "open_reclaimer", "reclaimers", "replicate"]
 
 
@@ -208,14 +210,14 @@ def replicate(
     scheme, _, address = log.partition("://")
     kind = registry.logs.load(scheme)
     engine = registry.engines.load("cnr" if plan.concurrent else "nr")
-    known = {**engine.options, **kind.options}
+    known = [option.name for option in (*engine.options, *kind.options)]
     for keyword in options:
         if keyword not in known:
             raise OptionError(
                 f"replicate() has no option {keyword!r} for these logs; options: {', '.join(known) or 'none'}"
             )
-    own = {keyword: options[keyword] for keyword in options if keyword in engine.options}
-    of_log = {keyword: options[keyword] for keyword in options if keyword in kind.options}
+    own = _values(f"engine {engine.name!r}", engine.options, options)
+    of_log = _values(f"log {kind.name!r}", kind.options, options)
 
     def open_log() -> OpenedLog:
         return kind.open(address, of_log)
@@ -282,14 +284,20 @@ def _unmet(backend: MapBackend, *asked: Mapping[str, object]) -> list[str]:
 
 
 def _complete(backend: MapBackend, given: Mapping[str, object]) -> Mapping[str, Any]:
-    options = {option.name: option for option in backend.options}
-    for keyword, value in given.items():
-        if keyword not in options:
-            raise OptionError(_unknown(backend.name, keyword, list(options)))
-        fault = options[keyword].fault(value)
+    known = [option.name for option in backend.options]
+    for keyword in given:
+        if keyword not in known:
+            raise OptionError(_unknown(backend.name, keyword, known))
+    return _values(f"backend {backend.name!r}", backend.options, given)
+
+
+def _values(whose: str, options: tuple[Option, ...], given: Mapping[str, object]) -> Mapping[str, Any]:
+    """Return the values of all *options*, of which some are *given*, checked."""
+    for option in options:
+        fault = option.fault(given[option.name]) if option.name in given else None
         if fault is not None:
-            raise OptionError(f"backend {backend.name!r}: {fault}")
-    return MappingProxyType({name: given.get(name, option.default) for name, option in options.items()})
+            raise OptionError(f"{whose}: {fault}")
+    return MappingProxyType({option.name: given.get(option.name, option.default) for option in options})
 
 
 def _unknown(name: str, keyword: str, options: list[str]) -> str:

@@ -12,6 +12,7 @@ import attrs
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
+    from intermodal.capabilities import Option
     from intermodal.dispatch import LogMapper, Plan
     from intermodal.log import Log
 
@@ -38,14 +39,14 @@ class LogBackend:
     Attributes:
         name: the name of the plugin's entry point, and of the scheme in ``log="name://address"``.
         summary: one line for listings.
-        open: called with the address, "" if there is none, and the options; returns what it has opened.
-        options: names of the options that it takes, with what they mean.
+        open: called with the address, "" if there is none, and all its options; returns what it has opened.
+        options: the keyword arguments of ``replicate`` that it takes.
     """
 
     name: str
     summary: str
     open: Callable[[str, Mapping[str, Any]], OpenedLog]
-    options: Mapping[str, str] = attrs.field(factory=dict)
+    options: tuple[Option, ...] = ()
 
 
 @attrs.frozen(kw_only=True)
@@ -59,7 +60,7 @@ class ReplicationRequest:
         logs: how many logs.
         mapper: says which of them an operation belongs to.
         consistency: what reads see unless they ask for something else.
-        options: the engine's own.
+        options: all of the engine's own, completed.
     """
 
     plan: Plan
@@ -79,12 +80,10 @@ class EngineBackend:
         name: the name of the plugin's entry point.
         summary: one line for listings.
         open: makes the replicated structure.
-        several_logs: whether it takes more than one log and a mapper.
-        options: names of the options that it takes, with what they mean.
+        options: the keyword arguments of ``replicate`` that it takes.
     """
 
     name: str
     summary: str
     open: Callable[[ReplicationRequest], Any]
-    several_logs: bool = False
-    options: Mapping[str, str] = attrs.field(factory=dict)
+    options: tuple[Option, ...] = ()

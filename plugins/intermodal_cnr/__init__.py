@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import attrs
+
 from intermodal.dispatch import LogMapper
 from intermodal.plugins import (
-    Capabilities,
     EngineBackend,
     MapBackend,
     MapRequest,
@@ -14,6 +15,7 @@ from intermodal.plugins import (
     ReplicationRequest,
     hookimpl,
 )
+from intermodal_nr import BATCH, CAPABILITIES, CHECKED, LOG_ENTRIES, REPLICAS, check_positive
 
 if TYPE_CHECKING:
     from intermodal.maps import AnyMap
@@ -28,40 +30,17 @@ def _open(request: MapRequest) -> AnyMap:
     return CnrMap.with_options(request.options)
 
 
-def _positive(value: float | None) -> None:
-    if value is not None and value <= 0:
-        raise ValueError("it must be more than 0")
-
-
 OPTIONS = (
-    Option(
-        name="replicas",
-        types=(int, type(None)),
-        default=None,
-        summary="number of copies; None: as many as pay here",
-        check=_positive,
-    ),
-    Option(name="logs", types=(int,), default=4, summary="number of logs", check=_positive),
+    REPLICAS,
+    Option(name="logs", types=(int,), default=4, summary="number of logs", check=check_positive),
     Option(
         name="mapper",
         types=(LogMapper, type(None)),
         default=None,
         summary="says which log a key belongs to; None: by its hash",
     ),
-    Option(
-        name="log_entries",
-        types=(int,),
-        default=4096,
-        summary="changes that each log keeps for the slowest replica",
-        check=_positive,
-    ),
-    Option(
-        name="batch",
-        types=(int,),
-        default=256,
-        summary="changes that one thread makes for others at once, at most",
-        check=_positive,
-    ),
+    attrs.evolve(LOG_ENTRIES, summary="changes that each log keeps for the slowest replica"),
+    BATCH,
 )
 
 
@@ -70,15 +49,7 @@ def intermodal_map_backend() -> MapBackend:
     return MapBackend(
         name="cnr",
         summary="concurrent node replication: as nr, with several logs, so changes of different keys scale",
-        capabilities=Capabilities(
-            points="linearizable",
-            iteration="snapshot",
-            length="exact",
-            length_cost="O(1)",
-            clear="atomic",
-            snapshot=True,
-            handles=True,
-        ),
+        capabilities=CAPABILITIES,
         open=_open,
         options=OPTIONS,
         rank=61,
@@ -97,11 +68,7 @@ def intermodal_engine() -> EngineBackend:
         name="cnr",
         summary="concurrent node replication: several logs for operations that commute",
         open=_replicate,
-        several_logs=True,
-        options={
-            "batch": "changes that one thread makes for others at once, at most",
-            "checked": "whether to assert the logs' invariants after every step",
-        },
+        options=(BATCH, CHECKED),
     )
 
 

@@ -129,9 +129,7 @@ def open_replicated(request: ReplicationRequest) -> ConcurrentReplicated:
         opened = request.open_log()
         if opened.snapshot or opened.operations:
             raise OptionError("several logs can only be in memory, and empty")
-        groups.append(
-            Group(opened.log, state, 1, options.get("batch", 256), None, options.get("checked", False))
-        )
+        groups.append(Group(opened.log, state, 1, options["batch"], None, options["checked"]))
     lanes = Lanes(groups, copy)
     replicas = request.replicas or Placement.named("numa").default_replicas()
     while len(lanes.rows) < replicas:

@@ -27,40 +27,56 @@ def _open(request: MapRequest) -> AnyMap:
     return NrMap.with_options(request.options)
 
 
-def _positive(value: float | None) -> None:
+def check_positive(value: float | None) -> None:
+    """Refuse what is not more than 0."""
     if value is not None and value <= 0:
         raise ValueError("it must be more than 0")
 
 
-OPTIONS = (
-    Option(
-        name="replicas",
-        types=(int, type(None)),
-        default=None,
-        summary="number of copies; None: as many as pay here",
-        check=_positive,
-    ),
-    Option(
-        name="log_entries",
-        types=(int,),
-        default=4096,
-        summary="changes that the log keeps for the slowest replica",
-        check=_positive,
-    ),
-    Option(
-        name="batch",
-        types=(int,),
-        default=256,
-        summary="changes that one thread makes for others at once, at most",
-        check=_positive,
-    ),
-    Option(
-        name="evict_after",
-        types=(int, float, type(None)),
-        default=None,
-        summary="seconds that a stuck replica may hold the log up; None: as long as it is stuck",
-        check=_positive,
-    ),
+REPLICAS = Option(
+    name="replicas",
+    types=(int, type(None)),
+    default=None,
+    summary="number of copies; None: as many as pay here",
+    check=check_positive,
+)
+LOG_ENTRIES = Option(
+    name="log_entries",
+    types=(int,),
+    default=4096,
+    summary="changes that the log keeps for the slowest replica",
+    check=check_positive,
+)
+BATCH = Option(
+    name="batch",
+    types=(int,),
+    default=256,
+    summary="changes that one thread makes for others at once, at most",
+    check=check_positive,
+)
+EVICT_AFTER = Option(
+    name="evict_after",
+    types=(int, float, type(None)),
+    default=None,
+    summary="seconds that a stuck replica may hold the log up; None: as long as it is stuck",
+    check=check_positive,
+)
+CHECKED = Option(
+    name="checked",
+    types=(bool,),
+    default=False,
+    summary="whether to assert the invariants of logs after every step",
+)
+
+#: What replicated dicts promise, whatever the number of their logs.
+CAPABILITIES = Capabilities(
+    points="linearizable",
+    iteration="snapshot",
+    length="exact",
+    length_cost="O(1)",
+    clear="atomic",
+    snapshot=True,
+    handles=True,
 )
 
 
@@ -69,17 +85,9 @@ def intermodal_map_backend() -> MapBackend:
     return MapBackend(
         name="nr",
         summary="node replication: a dict for each replica, changes combined and ordered by one log",
-        capabilities=Capabilities(
-            points="linearizable",
-            iteration="snapshot",
-            length="exact",
-            length_cost="O(1)",
-            clear="atomic",
-            snapshot=True,
-            handles=True,
-        ),
+        capabilities=CAPABILITIES,
         open=_open,
-        options=OPTIONS,
+        options=(REPLICAS, LOG_ENTRIES, BATCH, EVICT_AFTER),
         rank=60,
     )
 
@@ -96,12 +104,17 @@ def intermodal_engine() -> EngineBackend:
         name="nr",
         summary="node replication: copies that combining threads keep up to date from one log",
         open=_replicate,
-        options={
-            "batch": "changes that one thread makes for others at once, at most",
-            "evict_after": "seconds that a stuck replica may hold the log up; None: as long as it is stuck",
-            "place": "where replicas live: 'numa', each on a node of the machine, or 'anywhere'",
-            "checked": "whether to assert the log's invariants after every step",
-        },
+        options=(
+            BATCH,
+            EVICT_AFTER,
+            Option(
+                name="place",
+                types=(str,),
+                default="numa",
+                summary="where replicas live: 'numa', each on a node of the machine, or 'anywhere'",
+            ),
+            CHECKED,
+        ),
     )
 
 

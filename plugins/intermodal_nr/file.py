@@ -5,7 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from intermodal.plugins import LogBackend, OpenedLog, hookimpl
+import attrs
+
+from intermodal.plugins import LogBackend, OpenedLog, Option, hookimpl
+from intermodal_nr import LOG_ENTRIES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,9 +22,9 @@ def _open(address: str, options: Mapping[str, Any]) -> OpenedLog:
         raise OptionError("a log in files wants a folder: log='file:///var/lib/books'")
     return open_folder(
         Path(address),
-        codec=options.get("codec"),
-        capacity=options.get("log_entries", 4096),
-        fsync=options.get("fsync", True),
+        codec=options["codec"],
+        capacity=options["log_entries"],
+        fsync=options["fsync"],
     )
 
 
@@ -31,9 +34,19 @@ def intermodal_log() -> LogBackend:
         name="file",
         summary="a folder of checksummed records, flushed once for each batch before it is executed",
         open=_open,
-        options={
-            "log_entries": "changes that are kept in memory for the slowest replica",
-            "codec": "makes bytes of operations and structures; None: pickles",
-            "fsync": "whether a batch is flushed to the disk before it is executed",
-        },
+        options=(
+            attrs.evolve(LOG_ENTRIES, summary="changes that are kept in memory for the slowest replica"),
+            Option(
+                name="codec",
+                types=(object,),
+                default=None,
+                summary="makes bytes of operations and structures; None: pickles",
+            ),
+            Option(
+                name="fsync",
+                types=(bool,),
+                default=True,
+                summary="whether a batch is flushed to the disk before it is executed",
+            ),
+        ),
     )

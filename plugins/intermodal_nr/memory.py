@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from intermodal.plugins import LogBackend, OpenedLog, hookimpl
+from intermodal_nr import LOG_ENTRIES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -16,7 +17,7 @@ def _open(address: str, options: Mapping[str, Any]) -> OpenedLog:
 
     if address:
         raise OptionError(f"a log in memory has no address; got {address!r}")
-    return OpenedLog(log=MemoryLog(options.get("log_entries", 4096)))
+    return OpenedLog(log=MemoryLog(options["log_entries"]))
 
 
 @hookimpl
@@ -25,5 +26,5 @@ def intermodal_log() -> LogBackend:
         name="memory",
         summary="a ring of objects in the memory of the process",
         open=_open,
-        options={"log_entries": "changes that the log keeps for the slowest replica"},
+        options=(LOG_ENTRIES,),
     )

@@ -231,15 +231,15 @@ def open_replicated(request: ReplicationRequest) -> Replicated:
     """Return the replicated object that is asked for."""
     options = request.options
     kind = class_of(request.plan)
-    placement = Placement.named(options.get("place", "numa"))
+    placement = Placement.named(options["place"])
     opened = request.open_log()
     group = Group(
         opened.log,
         placement.place(0, lambda: first_state(request.plan, opened.snapshot, opened.operations)),
         request.replicas or placement.default_replicas(),
-        options.get("batch", 256),
-        options.get("evict_after"),
-        options.get("checked", False),
+        options["batch"],
+        options["evict_after"],
+        options["checked"],
         placement,
     )
     return kind(group, LEVELS[request.consistency])
