@@ -25,11 +25,8 @@ import threading
 from collections.abc import Callable
 from typing import Any, Final, final
 
-from mypy_extensions import i64
-
-from intermodal.atomics import mix, thread_token
 from intermodal_nr.gate import Gate
-from intermodal_nr.group import Group, ReplicaError
+from intermodal_nr.group import Group, ReplicaError, choice_of_thread
 from intermodal_nr.replica import Replica
 from intermodal_nr.states import State
 
@@ -37,12 +34,8 @@ from intermodal_nr.states import State
 ATTEMPTS: Final = 4
 
 
-class _Mark:
-    pass
-
-
 #: What a scan that has to be tried again returns.
-_AGAIN: Final[object] = _Mark()
+_AGAIN: Final[object] = object()
 
 
 @final
@@ -94,8 +87,7 @@ class Lanes:
 
     def _row(self) -> list[Replica]:
         rows = self.rows
-        count: i64 = len(rows)
-        return rows[(mix(thread_token()) & 0x7FFFFFFF) % count]
+        return rows[choice_of_thread(len(rows))]
 
     def _try_scan(self, row: list[Replica], read: Callable[[list[State]], Any]) -> Any:
         taken: list[int] = []

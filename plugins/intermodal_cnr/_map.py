@@ -20,7 +20,7 @@ from intermodal.maps import sole_argument
 from intermodal_cnr._lanes import Lanes
 from intermodal_nr.group import Group
 from intermodal_nr.map import DictView, NrView
-from intermodal_nr.map_state import CLEAR, RETRY, SNAPSHOT, Change, MapState, Snapshot, unwrapped
+from intermodal_nr.map_state import CLEAR, RETRY, SNAPSHOT, Change, MapState, Snapshot
 from intermodal_nr.memory_log import MemoryLog
 from intermodal_nr.states import State
 from intermodal_nr.statistics import ReplicatedMapStatistics, of_group
@@ -165,10 +165,7 @@ class CnrView(DictView):
     def _entries(self) -> list[tuple[Any, Any]]:
         entries: list[tuple[Any, Any]] = []
         for taken in cast("list[Snapshot]", self._all().scan(_copies)):
-            if taken.wrapped:
-                entries.extend([(unwrapped(key), value) for key, value in taken.data.items()])
-            else:
-                entries.extend(taken.data.items())
+            entries.extend(taken.items())
         return entries
 
     def _iterate(self) -> Iterator[tuple[Any, Any]]:

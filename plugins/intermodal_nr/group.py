@@ -26,6 +26,11 @@ STALE: Final = 2
 LEVELS: Final = {"linearizable": LINEARIZABLE, "session": SESSION, "stale": STALE}
 
 
+def choice_of_thread(count: i64) -> i64:
+    """Return which of *count* things the calling thread uses that has none of its own: always the same."""
+    return (mix(thread_token()) & 0x7FFFFFFF) % count if count > 1 else 0
+
+
 class ReplicaError(IntermodalError, ValueError):
     """A replica cannot be removed, or there is none of that number."""
 
@@ -149,10 +154,7 @@ class Group:
     def mine(self) -> Replica:
         """Return the replica that the calling thread uses when it has no handle."""
         replicas = self.replicas
-        count: i64 = len(replicas)
-        if count == 1:
-            return replicas[0]
-        return replicas[(mix(thread_token()) & 0x7FFFFFFF) % count]
+        return replicas[choice_of_thread(len(replicas))]
 
     def next_replica(self) -> Replica:
         """Return the replica for a new handle: that of its thread's node; without one each in turn."""

@@ -307,11 +307,10 @@ class NrView(DictView):
 
     def popitem(self) -> tuple[Any, Any]:
         """Remove the entry whose key was added last and return it; KeyError if the map is empty."""
-        entry = self._write(Change(POP_LAST, None, None, None))
-        if entry is _ABSENT:
+        entry = self.pop_last()
+        if entry is None:
             raise KeyError("popitem(): map is empty")
-        key, value = cast("tuple[Any, Any]", entry)
-        return unwrapped(key), value
+        return entry
 
     def pop_last(self) -> tuple[Any, Any] | None:
         """Remove the entry whose key was added last and return it, or None if the map is empty."""
@@ -332,17 +331,12 @@ class NrView(DictView):
         return cast("Snapshot", self._read(SNAPSHOT))
 
     def _iterate(self) -> Iterator[tuple[Any, Any]]:
-        taken = self._entries()
-        if taken.wrapped:
-            return iter([(unwrapped(key), value) for key, value in taken.data.items()])
-        return iter(taken.data.items())
+        return iter(self._entries().items())
 
     def snapshot(self) -> Mapping[Any, Any]:
         """Return a read-only mapping of the entries of one moment. O(n)."""
         taken = self._entries()
-        if taken.wrapped:
-            return MappingProxyType({unwrapped(key): value for key, value in taken.data.items()})
-        return MappingProxyType(taken.data)
+        return MappingProxyType(dict(taken.items()) if taken.wrapped else taken.data)
 
     def clear(self) -> None:
         """Remove every entry, in one step."""

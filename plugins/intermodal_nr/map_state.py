@@ -16,6 +16,7 @@ May import only core's public names and ``states``.
 from __future__ import annotations
 
 import gc
+from collections.abc import Iterable
 from typing import Any, Final, cast, final
 
 from mypy_extensions import i64
@@ -37,15 +38,11 @@ from intermodal_nr.states import Raised, State
 _ABSENT: Final[object] = ABSENT
 
 
-class _Mark:
-    pass
-
-
 _NONE: Final[list[object]] = []
 #: What an operation returns that must take two steps.
-RETRY: Final[object] = _Mark()
+RETRY: Final[object] = object()
 #: As new value: remove the entry.
-REMOVE: Final[object] = _Mark()
+REMOVE: Final[object] = object()
 
 # When a change is made: always, if there is no entry, if there is one, if its value is the expected one.
 ALWAYS: Final = 0
@@ -58,8 +55,8 @@ POP_LAST: Final = 5
 NAMED: Final = 6
 
 # Reads.
-LENGTH: Final[object] = _Mark()
-SNAPSHOT: Final[object] = _Mark()
+LENGTH: Final[object] = object()
+SNAPSHOT: Final[object] = object()
 
 _PLAIN: Final[frozenset[Any]] = frozenset((int, float, bool, complex, bytes, type(None)))
 
@@ -143,6 +140,12 @@ class Snapshot:
     def __init__(self, data: dict[object, object], wrapped: bool) -> None:
         self.data: Final = data
         self.wrapped: Final = wrapped
+
+    def items(self) -> Iterable[tuple[object, object]]:
+        """Return the entries, with the keys that users know."""
+        if self.wrapped:
+            return [(unwrapped(key), value) for key, value in self.data.items()]
+        return self.data.items()
 
 
 @final

@@ -124,14 +124,10 @@ class ResultLostError(IntermodalError):
     """The operation has taken effect, but its result went with a replica that had to be thrown away."""
 
 
-class _Mark:
-    pass
-
-
 #: The "no operation" of a combiner that has none of its own.
-_NOTHING: Final[object] = _Mark()
+_NOTHING: Final[object] = object()
 #: That of one that wants to execute what others have appended.
-_CATCH_UP: Final[object] = _Mark()
+_CATCH_UP: Final[object] = object()
 
 
 def enter(base: i64, lock: i64, completed: i64, guarded: bool, me: i64, slot: i64, least: i64) -> i64:
@@ -232,8 +228,7 @@ class Replica:
     def write(self, entry: object) -> object:
         """Append *entry* and execute it; return its outcome, or MOVED if the replica has been removed."""
         dropped: list[object] = []
-        if not self._trusted:
-            self._refuse_reentry()
+        self._refuse_reentry()
         gate = self.gate
         if gate is None:
             return self._append_and_execute(entry, dropped)
@@ -260,8 +255,7 @@ class Replica:
             least = load(self.completed, ACQUIRE) if self.completed else self.log.completed()
         taken = self.enter(slot, least)
         if taken < 0:
-            if not self._trusted:
-                self._refuse_reentry()
+            self._refuse_reentry()
             dropped: list[object] = []
             if try_lock(self.base + _ROLE, 0):
                 self._combine(_CATCH_UP, dropped)
@@ -274,21 +268,19 @@ class Replica:
 
     def sync(self) -> object:
         """Execute everything that has been appended until now; return None, or MOVED."""
-        if not self._trusted:
-            self._refuse_reentry()
-        return self._ask(SYNC, None, [])
+        return self._request(SYNC)
 
     def duplicate(self) -> object:
         """Return a Copied of the state, registered as a new replica at its position, or an outcome."""
-        if not self._trusted:
-            self._refuse_reentry()
-        return self._ask(COPY, None, [])
+        return self._request(COPY)
 
     def retire(self) -> object:
         """Be no replica any more: who asks is told MOVED. Return None, or MOVED if it was none before."""
-        if not self._trusted:
-            self._refuse_reentry()
-        return self._ask(RETIRE, None, [])
+        return self._request(RETIRE)
+
+    def _request(self, kind: int) -> object:
+        self._refuse_reentry()
+        return self._ask(kind, None, [])
 
     # ---- readers ----------------------------------------------------------------------------------------
 
@@ -324,6 +316,8 @@ class Replica:
 
     def _refuse_reentry(self) -> None:
         """Raise RuntimeError if this thread is in the structure's own code: it would wait for itself."""
+        if self._trusted:
+            return
         me: i64 = threading.get_ident()
         inside = self._holds(me)
         peers = self.peers
@@ -534,8 +528,7 @@ class Replica:
         something first, it could wait for room that only itself can make.
         """
         self._close()
-        self._replay(self.log.tail(), dropped)
-        self._publish(load(self.base + _POSITION, RELAXED), dropped)
+        self._catch_up(dropped)
         for request in self._changes:
             if request.kind == COPY and not self._retired:
                 request.result = self._copied()
@@ -604,6 +597,11 @@ class Replica:
                 position = self._begin_again(dropped)
         return position == until
 
+    def _catch_up(self, dropped: list[object]) -> None:
+        """Execute everything that has been appended, and let others see it. Readers are out, and stay so."""
+        self._replay(self.log.tail(), dropped)
+        self._publish(load(self.base + _POSITION, RELAXED), dropped)
+
     def _publish(self, position: i64, dropped: list[object]) -> None:
         """Let others see that everything before *position* has been executed. Readers are still out."""
         if self.state.damaged() and self.peers is not None:
@@ -662,8 +660,7 @@ class Replica:
         self._close()
         if self.held_at() < 0:
             self._begin_again(dropped)
-        self._replay(self.log.tail(), dropped)
-        self._publish(load(self.base + _POSITION, RELAXED), dropped)
+        self._catch_up(dropped)
         self._admit()
 
     def held_at(self) -> i64:
@@ -751,8 +748,7 @@ class Replica:
         while not try_lock(self.base + _ROLE, 0):
             self._ask(SYNC, None, dropped)
         self._close()
-        self._replay(self.log.tail(), dropped)
-        self._publish(load(self.base + _POSITION, RELAXED), dropped)
+        self._catch_up(dropped)
 
     def release(self) -> None:
         """Undo seize()."""

@@ -23,16 +23,12 @@ COPY: Final = 3
 RETIRE: Final = 4
 
 
-class _Mark:
-    pass
-
-
 #: The outcome of a request that has none yet.
-PENDING: Final[object] = _Mark()
+PENDING: Final[object] = object()
 #: The outcome of a request to a replica that has been removed: ask another one.
-MOVED: Final[object] = _Mark()
+MOVED: Final[object] = object()
 #: What a stack of requests ends in.
-_BOTTOM: Final[object] = _Mark()
+_BOTTOM: Final[object] = object()
 
 
 @final
