@@ -23,9 +23,20 @@ COMPILED = {
         "core/intermodal/maps.py",
         "core/intermodal/memory.py",
         "core/intermodal/reclamation.py",
+        "core/intermodal/tables.py",
+    ],
+    "intermodal_chained": [
+        "plugins/intermodal_chained/_map.py",
+        "plugins/intermodal_chained/_state.py",
+        "plugins/intermodal_chained/_table.py",
     ],
     "intermodal_cnr": ["plugins/intermodal_cnr/_lanes.py", "plugins/intermodal_cnr/_map.py"],
     "intermodal_epoch": ["plugins/intermodal_epoch/_scheme.py"],
+    "intermodal_hopscotch": [
+        "plugins/intermodal_hopscotch/_map.py",
+        "plugins/intermodal_hopscotch/_state.py",
+        "plugins/intermodal_hopscotch/_table.py",
+    ],
     "intermodal_hyaline": ["plugins/intermodal_hyaline/_scheme.py"],
     "intermodal_locked": ["plugins/intermodal_locked/_map.py"],
     "intermodal_nr": [

@@ -36,9 +36,10 @@ _ENGINE_NAMES: Final = {
     "intermodal.memory",
     "intermodal.maps",
     "intermodal.reclamation",
+    "intermodal.tables",
 }
-#: The only module of the package itself that is one.
-_OWN_ENGINE: Final = "intermodal.reclamation"
+#: The modules of the package itself that are ones.
+_OWN_ENGINES: Final = ("intermodal.reclamation", "intermodal.tables")
 _CONTAINERS: Final = {"dict", "list", "set", "deque"}
 #: What does not change a container.
 _READING: Final = {"get", "copy", "keys", "values", "items", "count", "index"}
@@ -50,7 +51,7 @@ def engine_modules() -> list[ModuleType]:
         module
         for name, module in list(sys.modules.items())
         if isinstance(module, ModuleType)
-        and (name == _OWN_ENGINE or not name.startswith("intermodal."))
+        and (name in _OWN_ENGINES or not name.startswith("intermodal."))
         and _uses_engine_names(module)
     ]
 

@@ -1,0 +1,56 @@
+"""The ``chained`` backend: buckets of chains; readers take no lock, a value is replaced by one store."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from intermodal.plugins import Capabilities, MapBackend, MapRequest, Option, hookimpl
+
+if TYPE_CHECKING:
+    from intermodal.maps import AnyMap
+    from intermodal_chained._public import ChainedMap
+
+__all__ = ["ChainedMap"]
+
+
+def _open(request: MapRequest) -> AnyMap:
+    from intermodal_chained._public import ChainedMap
+
+    if request.options["fixed"]:
+        return ChainedMap.with_buckets(request.capacity)
+    return ChainedMap.with_capacity(request.capacity or 0)
+
+
+@hookimpl
+def intermodal_map_backend() -> MapBackend:
+    return MapBackend(
+        name="chained",
+        summary="buckets of chains: a value is replaced by one store, resizes in small steps or never",
+        capabilities=Capabilities(
+            points="linearizable",
+            iteration="each_once",
+            length="settled",
+            length_cost="O(1)",
+            clear="stepwise",
+            lock_free_reads=True,
+            handles=True,
+        ),
+        open=_open,
+        options=(
+            Option(
+                name="fixed",
+                types=(bool,),
+                default=False,
+                summary="never resize: `capacity` is the number of buckets, 524,288 without it",
+            ),
+        ),
+        rank=50,
+    )
+
+
+def __getattr__(name: str) -> object:
+    if name != "ChainedMap":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from intermodal_chained import _public
+
+    return _public.ChainedMap
