@@ -478,7 +478,8 @@ class SharedState:
             found += following.check(discards=False)
             if not discards:
                 room = load(following.control + ROOM, RELAXED)
-                assert room + self.entries() <= following.capacity(), f"{room} slots are promised, too many"
+                most = self.most_entries(following)
+                assert room + self.entries() <= most, f"{room} slots are promised, too many"
         phase = load(self.shared, ACQUIRE) & PHASE_MASK
         assert phase == (IDLE if following is None else MOVING), f"phase {phase} with next table {following}"
         assert found == self.entries(), f"{found} entries are there, {self.entries()} were counted"

@@ -23,6 +23,10 @@ READERS = "plugins/intermodal_nr/readers.py"
 LOG = "plugins/intermodal_nr/memory_log.py"
 LANES = "plugins/intermodal_cnr/_lanes.py"
 
+TABLES = "core/intermodal/tables.py"
+HOPSCOTCH = "plugins/intermodal_hopscotch/_table.py"
+CHAINED = "plugins/intermodal_chained/_table.py"
+
 INTERRUPTIONS = "tests/test_swiss_interruptions.py"
 ONE_INSTANT = f"{INTERRUPTIONS}::test_an_operation_that_others_interrupt_takes_effect_at_one_instant"
 RESIZED = f"{INTERRUPTIONS}::test_an_operation_that_a_resize_interrupts_does_what_it_does_without"
@@ -30,6 +34,7 @@ ITERATION = f"{INTERRUPTIONS}::test_an_iteration_that_others_interrupt_yields_wh
 SCHEDULED = "tests/test_reclamation_schedules.py"
 DEFECTS = "tests/test_replication_defects.py"
 RECLAIMED = "tests/test_swiss_schedules.py::test_nothing_is_looked_at_that_may_have_been_freed"
+HOMES = "tests/test_homes_schedules.py"
 OWN_VIEW = f"{INTERRUPTIONS}::test_an_operation_that_its_own_view_interrupts_keeps_to_its_table"
 
 
@@ -1127,5 +1132,240 @@ MUTANTS = [
         ),
         why="one entry, two owners",
         test="tests/test_atomics.py::test_a_slot_owns_one_reference",
+    ),
+    # ---- hopscotch -------------------------------------------------------------------------------------
+    Mutant(
+        name="hopscotch: a removal clears its bit when it has released the lock",
+        file=HOPSCOTCH,
+        edits=(
+            ("    near = is_near(home, index)\n    far =", "    before = word\n    near = is_near(home, index)\n    far ="),
+            ("    store(lock, word | LOCKED, RELAXED)\n    value", "    value"),
+            (
+                "    unlock(lock, word)\n    reachability_fence(key)",
+                "    unlock(lock, before)\n    store(lock, word, RELEASE)\n    reachability_fence(key)",
+            ),
+        ),
+        why="hazard 1: an insertion in between sets a bit, which is lost with the entry",
+        test=f"{HOMES}::test_no_insertion_is_lost_to_a_removal_of_the_same_home",
+    ),
+    Mutant(
+        name="hopscotch: read does not look at the word again after a miss",
+        file=HOPSCOTCH,
+        edits=(("if slot == NOT_FOUND and same(load(lock, ACQUIRE), word):", "if slot == NOT_FOUND:"),),
+        why="hazard 2: the entry was displaced meanwhile, and was there all the time",
+        test=f"{HOMES}::test_no_reader_misses_an_entry_that_is_displaced",
+    ),
+    Mutant(
+        name="hopscotch: a displacement empties the old slot before the bitmap has the new one",
+        file=HOPSCOTCH,
+        edits=(
+            (
+                "    store(lock, word | LOCKED, RELEASE)\n    object_forget(source)\n    object_forget(source + VALUE)\n",
+                "    object_forget(source)\n    object_forget(source + VALUE)\n    store(lock, word | LOCKED, RELEASE)\n",
+            ),
+        ),
+        why="hazard 2: a reader finds the old slot empty, and the word is still the same",
+        test=f"{HOMES}::test_no_reader_misses_an_entry_that_is_displaced",
+    ),
+    Mutant(
+        name="hopscotch: a displacement does not lock the home of the entry that it moves",
+        file=HOPSCOTCH,
+        edits=(
+            ("if left < hole and try_lock(lock, word):", "if left < hole:"),
+            (
+                "    store(word_of_slot(control, left), BUSY, RELEASE)\n    unlock(lock, word)\n",
+                "    store(word_of_slot(control, left), BUSY, RELEASE)\n    store(lock, word, RELEASE)\n",
+            ),
+        ),
+        why="hazard 3: a writer of the same key does not see it, and puts it there again",
+        test=f"{HOMES}::test_no_displaced_entry_gets_a_duplicate",
+    ),
+    Mutant(
+        name="hopscotch: an insertion locks its home whatever has changed there",
+        file=HOPSCOTCH,
+        edits=(
+            (
+                "    if not try_lock(lock, word):\n        return RETRY, None\n    # Dekker",
+                "    word = load(lock, ACQUIRE) & ~LOCKED\n    if not try_lock(lock, word):\n"
+                "        return RETRY, None\n    # Dekker",
+            ),
+        ),
+        why="another thread has inserted the key since it was looked for",
+        test=f"{HOMES}::test_two_operations_take_effect_one_after_the_other[hopscotch-growing-insert(100) | insert(100)]",
+    ),
+    Mutant(
+        name="hopscotch: read does not look at the word again after a hit",
+        file=HOPSCOTCH,
+        edits=(
+            (
+                "        return value if same(load(lock, ACQUIRE), word) else _RETRY_READ\n",
+                "        return value\n",
+            ),
+        ),
+        why="the entry was displaced before its value was loaded: the reader says that there is none",
+        test=f"{HOMES}::test_no_reader_misses_an_entry_that_is_displaced",
+    ),
+    Mutant(
+        name="hopscotch: a slot is claimed without a compare-and-exchange",
+        file=HOPSCOTCH,
+        edits=(
+            (
+                "compare_exchange(word, EMPTY, BUSY, ACQ_REL)\n",
+                "store(word, BUSY, RELEASE) is None\n",
+            ),
+        ),
+        why="two homes take the same slot",
+        test=f"{HOMES}::test_two_displacements_at_once_do_not_wait_in_a_circle",
+    ),
+    Mutant(
+        name="hopscotch: a home is marked as moved when its slots are empty",
+        file=HOPSCOTCH,
+        edits=(
+            (
+                "    store(lock, moved | LOCKED, RELEASE)\n    walk_home(table, following, home, word, copy=False)\n",
+                "    walk_home(table, following, home, word, copy=False)\n    store(lock, moved | LOCKED, RELEASE)\n",
+            ),
+        ),
+        why="a reader finds nothing where the entry was, and no reason to look elsewhere",
+        test=f"{HOMES}::test_a_reader_waits_for_nobody[hopscotch]",
+    ),
+    Mutant(
+        name="hopscotch: a far entry that is removed is still counted",
+        file=HOPSCOTCH,
+        edits=(("        far -= 1\n", ""),),
+        why="searches of that home go round the whole table for ever after, and its mark stays",
+        test=f"{HOMES}::test_far_entries_are_found_and_counted",
+    ),
+    Mutant(
+        name="hopscotch: an insertion does not look at the phase again",
+        file=HOPSCOTCH,
+        edits=(("    if load(shared, SEQ_CST) == phase:\n        index", "    if True:\n        index"),),
+        why="a resize that began meanwhile has not counted the entry",
+        test=f"{HOMES}::test_an_insertion_is_counted_by_a_resize_or_sees_it[hopscotch]",
+    ),
+    # ---- chained ---------------------------------------------------------------------------------------
+    Mutant(
+        name="chained: a value is replaced in two steps",
+        file=CHAINED,
+        edits=(
+            (
+                "        old = object_exchange(slot + VALUE, new, None)\n",
+                "        old = object_take(slot + VALUE, None)\n        object_store(slot + VALUE, new)\n",
+            ),
+        ),
+        why="a reader in between finds no value of a key that is there throughout",
+        test=f"{HOMES}::test_no_reader_misses_a_key_whose_value_is_replaced",
+    ),
+    Mutant(
+        name="chained: read does not look at the word again after a miss",
+        file=CHAINED,
+        edits=(("if slot == NOT_FOUND and same(load(lock, ACQUIRE), word):", "if slot == NOT_FOUND:"),),
+        why="the bucket moves to the next table during the search",
+        test=f"{HOMES}::test_a_reader_waits_for_nobody[chained]",
+    ),
+    Mutant(
+        name="chained: read does not look at the word again after a hit",
+        file=CHAINED,
+        edits=(
+            (
+                "        return value if same(load(lock, ACQUIRE), word) else _RETRY_READ\n",
+                "        return value\n",
+            ),
+        ),
+        why="the bucket has moved before the value was loaded: the reader says that there is none",
+        test=f"{HOMES}::test_a_reader_waits_for_nobody[chained]",
+    ),
+    Mutant(
+        name="chained: a node is claimed without a compare-and-exchange",
+        file=CHAINED,
+        edits=(
+            (
+                "compare_exchange(words, EMPTY, BUSY, ACQ_REL)",
+                "store(words, BUSY, RELEASE) is None",
+            ),
+        ),
+        why="two buckets take the same node",
+        test=f"{HOMES}::test_two_buckets_do_not_take_the_same_node",
+    ),
+    Mutant(
+        name="chained: a bucket is marked as moved when its nodes are empty",
+        file=CHAINED,
+        edits=(
+            ("    store(lock, moved | LOCKED, RELEASE)\n    node = head_of(word)\n", "    node = head_of(word)\n"),
+            (
+                "        store(words, EMPTY, RELEASE)\n    fetch_add(table.control + MOVED_HOMES",
+                "        store(words, EMPTY, RELEASE)\n    store(lock, moved | LOCKED, RELEASE)\n"
+                "    fetch_add(table.control + MOVED_HOMES",
+            ),
+        ),
+        why="a reader finds nothing where the entry was, and no reason to look elsewhere",
+        test=f"{HOMES}::test_a_reader_waits_for_nobody[chained]",
+    ),
+    Mutant(
+        name="chained: a writer takes a bucket that has moved",
+        file=CHAINED,
+        edits=(
+            (
+                "    if word & (LOCKED | MOVED):\n        return RETRY, None\n    slot = locate",
+                "    if word & LOCKED:\n        return RETRY, None\n    slot = locate",
+            ),
+            (
+                "    if slot == NOT_FOUND and phase & PHASE_MASK != IDLE:\n        return RETRY, None\n    return commit",
+                "    return commit",
+            ),
+        ),
+        why="what it writes into the old table is lost",
+        test=f"{HOMES}::test_no_write_is_lost_to_a_resize",
+    ),
+    Mutant(
+        name="chained: an insertion does not look at the phase again",
+        file=CHAINED,
+        edits=(("    if load(shared, SEQ_CST) == phase:\n        node", "    if True:\n        node"),),
+        why="a resize that began meanwhile has not counted the entry",
+        test=f"{HOMES}::test_an_insertion_is_counted_by_a_resize_or_sees_it[chained]",
+    ),
+    Mutant(
+        name="chained: nodes are added by everybody",
+        file=CHAINED,
+        edits=(
+            (
+                "        if load(self.control + SEGMENTS, RELAXED) == number - 1 and added.previous is self.segments:\n",
+                "        if True:\n",
+            ),
+        ),
+        why="of two segments with one number the first is lost, with the entries in it",
+        test=f"{HOMES}::test_nodes_are_added_by_one_of_two_at_once",
+    ),
+    # ---- what both have of core ------------------------------------------------------------------------
+    Mutant(
+        name="tables: a resize is finished when some homes have moved",
+        file=TABLES,
+        edits=(
+            (
+                "        if load(table.control + MOVED_HOMES, ACQUIRE) == table.homes:\n            self.finish",
+                "        if load(table.control + MOVED_HOMES, ACQUIRE) > 1:\n            self.finish",
+            ),
+        ),
+        why="the entries of the others are gone",
+        test=f"{HOMES}::test_a_reader_waits_for_nobody[hopscotch]",
+    ),
+    Mutant(
+        name="tables: iteration does not look at the word again",
+        file=TABLES,
+        edits=(("            complete = same(load(lock, ACQUIRE), word)\n", "            complete = True\n"),),
+        why="a home that moves, or that has an entry displaced, is missed",
+        test=f"{HOMES}::test_iteration_yields_what_stays_once[hopscotch-growing-insert(100)]",
+    ),
+    Mutant(
+        name="tables: a reader waits for the lock of a home that it would move",
+        file=TABLES,
+        edits=(
+            (
+                "            self.help(READ_HELP_HOMES, patient=False)\n",
+                "            self.help(READ_HELP_HOMES, patient=True)\n",
+            ),
+        ),
+        why="reads are not lock-free",
+        test=f"{HOMES}::test_a_reader_waits_for_nobody[chained]",
     ),
 ]
