@@ -54,6 +54,7 @@ PUBLIC_MODULES = {
     "intermodal.plugins",
     "intermodal.reclamation",
     "intermodal.statistics",
+    "intermodal.tables",
 }
 
 

@@ -19,8 +19,10 @@ from intermodal.atomics import fast_range, mix
 from intermodal.tables import COPY
 from intermodal.testing.scenarios import Call, calls_on, concurrently
 from intermodal.testing.scheduler import explore
-from intermodal_chained import ChainedMap, _state as chained_state
-from intermodal_hopscotch import HopscotchMap, _state as hopscotch_state
+from intermodal_chained import ChainedMap
+from intermodal_chained import _state as chained_state
+from intermodal_hopscotch import HopscotchMap
+from intermodal_hopscotch import _state as hopscotch_state
 from intermodal_hopscotch import _table as hopscotch
 
 pytestmark = pytest.mark.skipif(intermodal.__compiled__, reason="the scheduler runs the pure build")
@@ -152,7 +154,9 @@ def test_three_operations_take_effect_in_some_order(technique):
     assert explore(concurrently(with_homes(technique, 4), *THREE, prepare=still), preemptions=1).complete
 
 
-@pytest.mark.parametrize("pair", [(A["get"], B["pop"]), (A["set"], B["pop"]), (NEW_A["insert"], NEW_B["get"])], ids=names)
+@pytest.mark.parametrize(
+    "pair", [(A["get"], B["pop"]), (A["set"], B["pop"]), (NEW_A["insert"], NEW_B["get"])], ids=names
+)
 @pytest.mark.parametrize("situation", [still, growing], ids=names)
 @each_technique
 def test_the_memory_orders_suffice(technique, situation, pair):

@@ -57,7 +57,6 @@ from intermodal._absent import ABSENT
 from intermodal.atomics import (
     ACQUIRE,
     RELAXED,
-    RELEASE,
     SEQ_CST,
     fast_range,
     fence,
@@ -636,7 +635,7 @@ def collect(state: SharedState, position: i64, entries: list[object]) -> i64:
                 continue  # finished meanwhile
             table = following
             shared_with = table.last_rank(position)
-            if shared_with < last:
+            if shared_with < last:  # noqa: PLR1730  (min() and max() would box)
                 last = shared_with
         lock = table.lock_of(position)
         word = load(lock, ACQUIRE)
@@ -846,7 +845,5 @@ def resize_if_due(view: TableView, control: i64, result: i64, h: i64) -> None:
     if result == DONE_INSERTED:
         if count >= load(control + GROW_AT, RELAXED):
             view._shared_state().grow_if_full()
-    elif (
-        count <= load(control + SHRINK_AT, RELAXED) or load(view._shared, RELAXED) & PHASE_MASK != IDLE
-    ):
+    elif count <= load(control + SHRINK_AT, RELAXED) or load(view._shared, RELAXED) & PHASE_MASK != IDLE:
         view._shared_state().shrink_if_sparse()

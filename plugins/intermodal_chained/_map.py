@@ -56,8 +56,8 @@ class ChainedView(TableView):
     A thread that uses the map a lot should make a handle: the map itself keeps the table's address for the
     thread that made it; other threads take a reference to the table each time, and contend for its count.
 
-    One-key operations take O(1) expected time, the longest one included, unless the number of buckets is fixed:
-    then the length of a chain. Iteration and clear() take O(capacity).
+    One-key operations take O(1) expected time, the longest one included, unless the number of buckets is
+    fixed: then the length of a chain. Iteration and clear() take O(capacity).
 
     >>> m = ChainedView({"a": 1}, b=2)
     >>> m.compute("a", lambda old: old + 1), m.pop("b"), m

@@ -27,11 +27,12 @@ Who owns what
 The lock of a home guards its chain: the set of its keys and their values. The first word of a node is EMPTY,
 BUSY, or the hash of the entry with its top bit set; a node is claimed from EMPTY to BUSY with a
 compare-and-exchange by whoever holds the lock of the home that wants it, and is that home's until the word is
-EMPTY again. Reading takes no lock; see :mod:`intermodal.tables`. What a reader follows may be taken out of the
-chain, and be used in another, at any moment; so it looks, at each node, whether that is of its home.
+EMPTY again. Reading takes no lock; see :mod:`intermodal.tables`. What a reader follows may be taken out of
+the chain, and be used in another, at any moment; so it looks, at each node, whether that is of its home.
 
 Replacing a value is one exchange in the node's slot. So there is no moment at which a key that is there
-throughout has no value: chains whose nodes are replaced as a whole, the old one marked first, have that fault.
+throughout has no value: chains whose nodes are replaced as a whole, the old one marked first, have that
+fault.
 
 A resize cannot lose a write either: whether a bucket has moved is a bit of the word that every write's
 compare-and-exchange expects, so no fence between the two is needed that could be forgotten.
@@ -638,9 +639,9 @@ def targets(table: ChainedTable, following: ChainedTable, home: i64, word: i64) 
     while node > 0:
         state = load(words_of(table.control, node), ACQUIRE)
         target = fast_range(state, following.homes)
-        if target < first:
+        if target < first:  # noqa: PLR1730  (min() and max() would box)
             first = target
-        if target > last:
+        if target > last:  # noqa: PLR1730  (min() and max() would box)
             last = target
         if state >= 0 or fast_range(state, table.homes) != home:
             break  # the word has changed

@@ -10,18 +10,17 @@ touches the one key that is meant, and a resize touches no key at all.
 
 An insertion takes the nearest free slot. If that is too far away, it *displaces*: an entry in front of the
 free slot, which may as well lie in it, is moved there, and leaves its own slot free, nearer to where it is
-wanted; and so on, as in the children's game. A table of 2 homes, were neighbourhoods 2 long and not 32::
+wanted; and so on, as in the children's game. Were neighbourhoods 2 long, not 32, and C of home 0 to come::
 
-                   bucket 0          bucket 1          bucket 2 (the end: nobody's home)
-    home word      bits 0 1          bits 1            -
-    slot word      hash of A         hash of B         0: empty
-    slot           A, its value      C, its value      -            slot 1 is of home 0
+                bucket 0       bucket 1       bucket 2              bucket 0       bucket 1       bucket 2
+    home word   bits 1 0       bits 1 0       none                  bits 1 1       bits 0 1       none
+    slot word   hash of A      hash of B      0: empty       =>     hash of A      hash of C      hash of B
+    slot        A, its value   B, its value   -                     A, its value   C, its value   B, its value
 
-with A and C of home 0 and B of home 1. (B has its bit set for slot 2: the drawing after one displacement has
-B there, hash and all, and D of home 0 is refused its neighbourhood.) What finds no place near its home even
-so goes to any free slot: the home is marked FAR and counts such entries; a search walks on from the end of
-the neighbourhood until it has met that many. With hashes that are spread at all this hardly happens, but
-a hundred keys of one hash work, too.
+(bits are those of this slot and of the next). What finds no place near its home even so goes to any free
+slot: the home is marked FAR and counts such entries; a search walks on from the end of the neighbourhood
+until it has met that many. With hashes that are spread at all this hardly happens, but a hundred keys of one
+hash work, too.
 
 A home has one word for everything::
 
@@ -53,8 +52,8 @@ lock, together with the version*.
 
 A displacement thus holds two locks: that of the home that wants room and that of the entry's. The second is
 always of a higher index: the free slot lies beyond the first home's neighbourhood, and the entry's home
-within 31 in front of the free slot. So nobody can wait in a circle; in fact nobody waits: a home whose lock is
-not free is passed over, and another entry moved.
+within 31 in front of the free slot. So nobody can wait in a circle; in fact nobody waits: a home whose lock
+is not free is passed over, and another entry moved.
 
 Functions take the address of the table's control words; whoever calls them keeps the table alive.
 
@@ -310,7 +309,7 @@ def claim(control: i64, home: i64) -> i64:
     """
     index = home
     stop = load(control + BUCKETS, RELAXED)
-    if stop > home + PROBE_LIMIT:
+    if stop > home + PROBE_LIMIT:  # noqa: PLR1730  (min() and max() would box)
         stop = home + PROBE_LIMIT
     while index < stop and not try_claim(control, index):
         index += 1
@@ -707,9 +706,9 @@ def targets(table: HopscotchTable, following: HopscotchTable, home: i64, word: i
             index = far
             left -= 1
         target = fast_range(load(table.records + index * BUCKET_BYTES + SLOT_WORD, RELAXED), following.homes)
-        if target < first:
+        if target < first:  # noqa: PLR1730  (min() and max() would box)
             first = target
-        if target > last:
+        if target > last:  # noqa: PLR1730  (min() and max() would box)
             last = target
     if last < 0:
         return 0, -1

@@ -1138,7 +1138,10 @@ MUTANTS = [
         name="hopscotch: a removal clears its bit when it has released the lock",
         file=HOPSCOTCH,
         edits=(
-            ("    near = is_near(home, index)\n    far =", "    before = word\n    near = is_near(home, index)\n    far ="),
+            (
+                "    near = is_near(home, index)\n    far =",
+                "    before = word\n    near = is_near(home, index)\n    far =",
+            ),
             ("    store(lock, word | LOCKED, RELAXED)\n    value", "    value"),
             (
                 "    unlock(lock, word)\n    reachability_fence(key)",
@@ -1186,8 +1189,10 @@ MUTANTS = [
         edits=(
             (
                 "    if not try_lock(lock, word):\n        return RETRY, None\n    # Dekker",
-                "    word = load(lock, ACQUIRE) & ~LOCKED\n    if not try_lock(lock, word):\n"
-                "        return RETRY, None\n    # Dekker",
+                (
+                    "    word = load(lock, ACQUIRE) & ~LOCKED\n    if not try_lock(lock, word):\n"
+                    "        return RETRY, None\n    # Dekker"
+                ),
             ),
         ),
         why="another thread has inserted the key since it was looked for",
@@ -1291,11 +1296,16 @@ MUTANTS = [
         name="chained: a bucket is marked as moved when its nodes are empty",
         file=CHAINED,
         edits=(
-            ("    store(lock, moved | LOCKED, RELEASE)\n    node = head_of(word)\n", "    node = head_of(word)\n"),
+            (
+                "    store(lock, moved | LOCKED, RELEASE)\n    node = head_of(word)\n",
+                "    node = head_of(word)\n",
+            ),
             (
                 "        store(words, EMPTY, RELEASE)\n    fetch_add(table.control + MOVED_HOMES",
-                "        store(words, EMPTY, RELEASE)\n    store(lock, moved | LOCKED, RELEASE)\n"
-                "    fetch_add(table.control + MOVED_HOMES",
+                (
+                    "        store(words, EMPTY, RELEASE)\n    store(lock, moved | LOCKED, RELEASE)\n"
+                    "    fetch_add(table.control + MOVED_HOMES"
+                ),
             ),
         ),
         why="a reader finds nothing where the entry was, and no reason to look elsewhere",
@@ -1352,7 +1362,9 @@ MUTANTS = [
     Mutant(
         name="tables: iteration does not look at the word again",
         file=TABLES,
-        edits=(("            complete = same(load(lock, ACQUIRE), word)\n", "            complete = True\n"),),
+        edits=(
+            ("            complete = same(load(lock, ACQUIRE), word)\n", "            complete = True\n"),
+        ),
         why="a home that moves, or that has an entry displaced, is missed",
         test=f"{HOMES}::test_iteration_yields_what_stays_once[hopscotch-growing-insert(100)]",
     ),
