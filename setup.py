@@ -52,7 +52,6 @@ COMPILED = {
         "plugins/intermodal_nr/states.py",
     ],
     "intermodal_swiss": [
-        "plugins/intermodal_swiss/_iterate.py",
         "plugins/intermodal_swiss/_map.py",
         "plugins/intermodal_swiss/_retiring.py",
         "plugins/intermodal_swiss/_state.py",

@@ -47,8 +47,8 @@ TECHNIQUES = [
 @pytest.fixture(autouse=True)
 def small(monkeypatch):
     """Few homes are moved at a time: small tables show every phase."""
-    monkeypatch.setattr(tables, "HELP_HOMES", 1)
-    monkeypatch.setattr(tables, "READ_HELP_HOMES", 1)
+    monkeypatch.setattr(tables, "HELP_SLOTS", 1)
+    monkeypatch.setattr(tables, "READ_HELP_SLOTS", 1)
 
 
 def with_homes(technique, homes):

@@ -16,7 +16,7 @@ import weakref
 import pytest
 
 import intermodal
-from intermodal import atomics, open_map
+from intermodal import atomics, open_map, tables
 from intermodal.testing.conformance.test_hostile_keys import ONE_KEY_OPERATIONS, every_operation, usable
 from intermodal.testing.forks import in_child
 from intermodal.testing.keys import BlockingKey, CountedKey, Key
@@ -24,7 +24,7 @@ from intermodal.testing.subjects import scale
 from intermodal.testing.threads import PATIENCE, Together, finishes, in_threads, run_threads
 
 pytest.importorskip("intermodal_swiss")
-from intermodal_swiss import SwissMap, _state, _table
+from intermodal_swiss import SwissMap, _table
 
 GROUP = _table.GROUP_SLOTS
 
@@ -36,7 +36,7 @@ def table_of(m):
 
 def homes_moved(m):
     """Return how many homes of the current table have moved to the next one."""
-    return atomics.load(table_of(m).control + _table.MOVED_HOMES, atomics.ACQUIRE)
+    return atomics.load(table_of(m).control + tables.MOVED_HOMES, atomics.ACQUIRE)
 
 
 def keys_of_home(home, groups, count, start=0):
@@ -146,7 +146,7 @@ def test_no_operation_moves_more_than_a_few_homes(operation):
         number += 1
         if m.statistics().resizes == resizes:
             most = max(most, homes_moved(m) - before)
-    assert 0 < most <= 4 * _state.HELP_HOMES
+    assert 0 < most <= 4 * tables.HELP_SLOTS // GROUP
     m._check()
 
 
@@ -428,18 +428,18 @@ def test_entries_far_from_home_are_still_recognised():
         home = atomics.fast_range(h, groups)
         table = table_of(m)
         index = _table.claim(table.headers, groups, home)
-        slot = table.slots + index * _table.SLOT_BYTES
+        slot = table.slots + index * tables.SLOT_BYTES
         atomics.object_store(slot, key)
-        atomics.object_store(slot + _table.VALUE, key.name)
+        atomics.object_store(slot + tables.VALUE, key.name)
         _table.publish(table.headers, groups, home, index, h, hash(key), False)
-        atomics.fetch_add(state.shared + _table.COUNTS, 1, atomics.RELAXED)
+        atomics.fetch_add(state.shared + tables.COUNTS, 1, atomics.RELAXED)
     m._check()
     assert sorted(m.values()) == list(range(count))
     for number in range(0, 5000, step):
         m[number] = number
     assert sorted(key.name for key in m if type(key) is Key) == list(range(count))
     table = table_of(m)
-    assert state.start(table, groups * 2, _table.COPY)
+    assert state.start(table, groups * 2, tables.COPY)
     number = resized_until(m, False, 5000)
     assert number >= 5000
     assert sorted(key.name for key in m if type(key) is Key) == list(range(count))
@@ -463,7 +463,7 @@ def test_a_completely_full_table_answers_and_grows():
             h,
             hash(key),
             key,
-            _table.ALWAYS,
+            tables.ALWAYS,
             None,
             value,
             0,
@@ -472,9 +472,9 @@ def test_a_completely_full_table_answers_and_grows():
         )[0]
 
     for key in keys:
-        assert write(key, -key) == _table.DONE_INSERTED
+        assert write(key, -key) == tables.DONE_INSERTED
     m._check()
-    assert write("one too many", 0) == _table.RETRY
+    assert write("one too many", 0) == tables.RETRY
     m._check()
     assert len(m) == 2 * GROUP
     assert all(m[key] == -key for key in keys)
@@ -822,10 +822,10 @@ def test_memory_is_given_back_as_entries_are_removed(how):
     assert m.statistics().memory_bytes < max(full // 4, empty * 4)
 
 
-def tables():
+def tables_alive():
     """Return the number of tables, or what stands for them, that are alive."""
     gc.collect()
-    return sum(type(each).__name__ == "Table" for each in gc.get_objects())
+    return sum(type(each).__name__ == "SwissTable" for each in gc.get_objects())
 
 
 @pytest.mark.parametrize("work", ["clear", "grow and shrink"])
@@ -834,7 +834,7 @@ def test_an_idle_view_does_not_keep_old_tables(work, idle):
     """One at most, its own, however often others replace the table."""
     m = SwissMap((number, number) for number in range(100))
     views = [m.handle(), m.handle()]
-    before = tables()
+    before = tables_alive()
 
     def churn(_):
         with m.handle() as mine:
@@ -851,7 +851,7 @@ def test_an_idle_view_does_not_keep_old_tables(work, idle):
         in_threads(1, churn)
     else:
         churn(0)
-    assert tables() <= before + 4
+    assert tables_alive() <= before + 4
     del views
 
 

@@ -18,15 +18,15 @@ import attrs
 import pytest
 
 import intermodal
-from intermodal import ABSENT, atomics, open_map
+from intermodal import ABSENT, atomics, open_map, tables
 
 pytest.importorskip("intermodal_swiss")
-from intermodal_swiss import SwissMap, _iterate, _map, _state, _table
+from intermodal_swiss import SwissMap, _map, _state, _table
 
 if intermodal.__compiled__:
     pytest.skip("compiled code has its atomics inlined", allow_module_level=True)
 
-MODULES = (_table, _state, _iterate, _map)
+MODULES = (tables, _table, _state, _map)
 STEPS = [
     "load",
     "store",
@@ -121,8 +121,8 @@ def clock(monkeypatch):
             monkeypatch.setattr(module, name, clock.stepping(getattr(module, name)))
         if hasattr(module, "wait"):
             monkeypatch.setattr(module, "wait", clock.waiting(module.wait))
-    monkeypatch.setattr(_state, "HELP_HOMES", 1)
-    monkeypatch.setattr(_state, "READ_HELP_HOMES", 1)
+    monkeypatch.setattr(tables, "HELP_SLOTS", 1)
+    monkeypatch.setattr(tables, "READ_HELP_SLOTS", 1)
     return clock
 
 
@@ -171,7 +171,7 @@ class World:
 
 def world(groups, home, fill, *, present=True, kind=int):
     """Return a world of *groups*, where each home has *fill[home]* entries that came before the key's."""
-    m = SwissMap(_state.SharedState(groups))
+    m = SwissMap(_state.SwissState(groups))
     for group, count in enumerate(fill):
         for number in numbers_of(group, groups)[2][:count]:
             m[kind(number)] = "other"
@@ -201,14 +201,14 @@ def beside_overflow(**options):
 def moving(**options):
     """In the middle of growing: one home has moved, the key's has not."""
     made = world(3, 2, [2, 2, 1], **options)
-    assert made.state.start(made.state.table, 4, _table.COPY)
+    assert made.state.start(made.state.table, 4, tables.COPY)
     return made
 
 
 def moved(**options):
     """In the middle of growing: the key's home has moved, another has not."""
     made = world(5, 0, [1, 1, 1, 1, 1], **options)
-    assert made.state.start(made.state.table, 6, _table.COPY)
+    assert made.state.start(made.state.table, 6, tables.COPY)
     return made
 
 
@@ -270,7 +270,7 @@ REMOVALS = ("removes it", "gives its slot to its twin", "removes it and brings i
 
 def begin(state):
     """Begin to resize to the next size."""
-    state.start(state.table, _state.larger(state.table.groups), _table.COPY)
+    state.start(state.table, _state.larger(state.table.groups), tables.COPY)
 
 
 def finish(state):
@@ -321,7 +321,7 @@ def unpromised(state):
     following = state.table.next
     if following is None:
         return 0
-    room = atomics.load(following.control + _table.ROOM, atomics.RELAXED)
+    room = atomics.load(following.control + tables.ROOM, atomics.RELAXED)
     return following.capacity() - state.entries() - room
 
 
@@ -536,7 +536,7 @@ def test_a_shrink_that_insertions_interrupt_has_room_for_them(clock):
             for key in more:
                 other[key] = "more"
 
-        result = clock.run(lambda: state.start(state.table, 1, _table.COPY), at, interruption)
+        result = clock.run(lambda: state.start(state.table, 1, tables.COPY), at, interruption)
         if result is None:
             return False
         sizes.add(result[0])

@@ -8,12 +8,12 @@ import threading
 import pytest
 
 import intermodal
-from intermodal import open_reclaimer
+from intermodal import open_reclaimer, tables
+from intermodal.tables import COPY
 from intermodal.testing.scenarios import Call, calls_on, concurrently
 from intermodal.testing.scheduler import explore
 from intermodal.testing.sequential import SequentialMap
-from intermodal_swiss import SwissMap, _state
-from intermodal_swiss._table import COPY
+from intermodal_swiss import SwissMap
 
 pytestmark = pytest.mark.skipif(intermodal.__compiled__, reason="the scheduler runs the pure build")
 
@@ -186,7 +186,7 @@ def test_a_shrink_gives_way_to_a_burst_of_insertions():
 
 def test_an_insertion_is_counted_by_a_resize_or_sees_it(monkeypatch):
     """Otherwise the next table promises a slot that an entry to be moved needs: the fence between the two."""
-    monkeypatch.setattr(_state, "HELP_HOMES", 1)
+    monkeypatch.setattr(tables, "HELP_SLOTS", 1)
 
     def scenario():
         m = SwissMap((number, number) for number in range(14))
@@ -201,13 +201,13 @@ def test_an_insertion_is_counted_by_a_resize_or_sees_it(monkeypatch):
 def test_a_reader_waits_for_nobody(monkeypatch):
     """Wherever the threads that move homes and write are interrupted; so reads are lock-free."""
     readers = set()
-    wait = _state.wait
+    wait = tables.wait
 
     def watched(spins):
         assert threading.get_ident() not in readers, "a reader waits"
         return wait(spins)
 
-    monkeypatch.setattr(_state, "wait", watched)
+    monkeypatch.setattr(tables, "wait", watched)
 
     def scenario():
         m = SwissMap()

@@ -17,24 +17,6 @@ class MapStatistics:
 
 
 @attrs.frozen(kw_only=True)
-class TableStatistics(MapStatistics):
-    """One moment's figures of a map whose entries lie in a table (:mod:`intermodal.tables`).
-
-    Attributes:
-        capacity: slots of the current table.
-        resizing: whether entries are being moved to another table.
-        resizes: how often that has been done.
-        memory_bytes: size of the current table and, while resizing, of the next one, as far as touched; keys
-            and values are not counted.
-    """
-
-    capacity: int
-    resizing: bool
-    resizes: int
-    memory_bytes: int
-
-
-@attrs.frozen(kw_only=True)
 class ReclamationStatistics:
     """What a reclaimer holds, and who holds it up.
 
@@ -57,3 +39,23 @@ class ReclamationStatistics:
     pinned: int
     oldest_pin: int | None
     oldest_thread: str | None
+
+
+@attrs.frozen(kw_only=True)
+class TableStatistics(MapStatistics):
+    """One moment's figures of a map whose entries lie in a table (:mod:`intermodal.tables`).
+
+    Attributes:
+        capacity: slots of the current table.
+        resizing: whether entries are being moved to another table.
+        resizes: how often that has been done.
+        memory_bytes: size of the current table and, while resizing, of the next one, as far as touched; keys
+            and values are not counted.
+        reclamation: what the map's reclaimer says; None if references are counted.
+    """
+
+    capacity: int
+    resizing: bool
+    resizes: int
+    memory_bytes: int
+    reclamation: ReclamationStatistics | None

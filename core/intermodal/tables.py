@@ -18,9 +18,10 @@ Resizing
 ========
 A resize replaces the current table by another of any size without stopping anybody. Its *phase* goes from
 IDLE to PREPARING (one thread links the next table) to MOVING and back. While it is MOVING, every insertion
-moves the home of its key and HELP_HOMES more, every removal HELP_HOMES, and every other operation that meets
-a moved home some, until the last one makes the next table the current one. So no operation ever moves more
-than a few homes, readers are never stopped, and a map that is only read still gets done.
+moves the home of its key and homes with HELP_SLOTS slots more, every removal as many, and every other
+operation that meets a moved home some, until the last one makes the next table the current one. So no
+operation ever moves more than a few homes, readers are never stopped, and a map that is only read still gets
+done.
 
 Moving a home, under its lock, is: copy its entries to the next table, mark the home MOVED (readers and
 writers now go there), empty the old slots. One reference moves from slot to slot; counts of keys and values
@@ -38,11 +39,18 @@ means the same in a table of another size. While homes are being moved, the rank
 may belong to several homes of the current one, of which only some have moved; a step therefore reads the
 ranks that one home of each table have in common: either they have all moved, or none.
 
+Reclaimers
+==========
+Under a reclaimer, fast operations are sections of it: they find the current table by the address of its
+control words in a shared word, and count no reference to it. So a table that is replaced is retired, with
+the entries that ``clear()`` left in it. What becomes of keys and values that a write takes out is the
+technique's.
+
 Addresses are good for as long as their table lives, and compiled code drops a local variable after its last
 use: so a function that uses addresses of a table after its last mention of the table ends with a
 reachability_fence.
 
-May import only atomics, memory, maps and statistics.
+May import only atomics, memory, reclamation, maps and statistics.
 """
 
 from __future__ import annotations
@@ -57,6 +65,7 @@ from intermodal._absent import ABSENT
 from intermodal.atomics import (
     ACQUIRE,
     RELAXED,
+    RELEASE,
     SEQ_CST,
     fast_range,
     fence,
@@ -74,6 +83,7 @@ from intermodal.atomics import (
 )
 from intermodal.maps import ConcurrentMap, sole_argument
 from intermodal.memory import Block
+from intermodal.reclamation import Reclaimer
 from intermodal.statistics import MapStatistics, TableStatistics
 
 # ---- layout -----------------------------------------------------------------------------------------------
@@ -103,9 +113,11 @@ OWN: Final = 216
 COPY: Final = 0
 DISCARD: Final = 1
 
-#: The map's shared words: one line with the phase of resizing, then the number of entries in stripes by home,
-#: so that threads changing different keys seldom write the same line.
+#: The map's shared words: one line with the phase of resizing and the address of the current table's control
+#: words, then the number of entries in stripes by home, so that threads changing different keys seldom write
+#: the same line.
 LINE: Final = 64
+TABLE: Final = 8
 COUNTS: Final = 64
 STRIPES: Final = 8
 STRIPE_MASK: Final = 7
@@ -149,10 +161,10 @@ REMOVE: Final = object()
 #: What a read is given as fallback to learn that there is no entry.
 MISSING: Final = object()
 
-#: Homes that an insertion or removal moves on top of its own: a few microseconds. A read that meets a moved
-#: home moves fewer: it has its own latency, and many are to be expected.
-HELP_HOMES: Final = 64
-READ_HELP_HOMES: Final = 16
+#: Slots in the homes that an insertion or removal moves on top of its own: a few microseconds. A read that
+#: meets a moved home moves fewer: it has its own latency, and many are to be expected.
+HELP_SLOTS: Final = 128
+READ_HELP_SLOTS: Final = 32
 #: Spins before a waiting thread gives up its time slice: the lock is held for tens of nanoseconds.
 SPINS: Final = 64
 #: Reads of a home without a lock before the lock is taken, so that busy writers cannot hold an iteration up.
@@ -213,12 +225,16 @@ class Table:
         homes: their number.
         words: how many words the technique needs after the control words.
         objects: how many object slots.
+        home_slots: how many slots there are for each home.
+        era: the reclaimer's clock; its own birth.
 
     Subclasses define the methods that raise NotImplementedError here.
     """
 
-    def __init__(self, homes: int, words: int, objects: int) -> None:
+    def __init__(self, homes: int, words: int, objects: int, home_slots: int = 1, era: int = 0) -> None:
         self.homes: Final[i64] = homes
+        self.home_slots: Final[i64] = home_slots
+        self.era: Final = era
         self.block: Final = Block(CONTROL_WORDS + words, objects)
         self.control: Final[i64] = self.block.address
         store(self.control + HOMES, self.homes, RELAXED)
@@ -239,7 +255,7 @@ class Table:
         """Return the value of *key*, *fallback* if it has none, or RETRY_READ."""
         raise NotImplementedError
 
-    def locate_asking(self, h: i64, key: object, word: i64) -> i64:
+    def locate_asking(self, h: i64, key_hash: i64, key: object, word: i64) -> i64:
         """Search *key*, letting the keys compare themselves: the address of its slot, NOT_FOUND or CHANGED.
 
         User code runs here, under no lock: it may raise, block, or change this very map. So after each
@@ -254,12 +270,17 @@ class Table:
         shared: i64,
         phase: i64,
         h: i64,
+        key_hash: i64,
         key: object,
         condition: i64,
         expected: object,
         new: object,
+        record: i64,
     ) -> tuple[i64, object]:
-        """Carry out a write whose search, at *word*, ended with *slot*: (result, previous value)."""
+        """Carry out a write whose search, at *word*, ended with *slot*: (result, previous value).
+
+        Under a reclaimer *record* is the thread's, and has room; else it is 0.
+        """
         raise NotImplementedError
 
     def try_move(self, following: Table, home: i64, word: i64, shared: i64) -> bool:
@@ -309,17 +330,20 @@ class SharedState:
 
     Args:
         minimum: number of homes that the map starts with and never shrinks below.
+        reclaimer: frees what operations take out; None: references are counted, and nothing waits.
 
     Subclasses define ``new_table`` and ``grow_above``.
     """
 
-    def __init__(self, minimum: int) -> None:
+    def __init__(self, minimum: int, reclaimer: Reclaimer | None = None) -> None:
         self.minimum: Final[i64] = minimum
+        self.reclaimer: Final = reclaimer
         self.block: Final = Block(SHARED_WORDS)
         #: Address of the phase word, followed by the counts.
         self.shared: Final[i64] = self.block.address
         #: The current table; replaced by the thread that finishes a resize.
         self.table: Table = self.sized_table(minimum)
+        store(self.shared + TABLE, self.table.control, RELEASE)
 
     # ---- what a technique defines ----------------------------------------------------------------------
 
@@ -338,7 +362,7 @@ class SharedState:
     def homes_for(self, entries: i64) -> i64:
         """Return the size that *entries* fill to about a half."""
         homes = self.minimum
-        while homes < 2 * entries:
+        while homes * self.table.home_slots < 2 * entries:
             homes = larger(homes)
         return homes
 
@@ -381,10 +405,10 @@ class SharedState:
 
     # ---- slow paths: any thread, any key, any phase -----------------------------------------------------
 
-    def read_slowly(self, h: i64, key: object, fallback: object) -> object:
+    def read_slowly(self, h: i64, key_hash: i64, key: object, fallback: object) -> object:
         """Return the value of *key* or *fallback*, whatever state the map is in."""
         if load(self.shared, RELAXED) & PHASE_MASK == MOVING:
-            self.help(READ_HELP_HOMES, patient=False)
+            self.help(READ_HELP_SLOTS, patient=False)
         while True:
             table = self.table_of(h)
             value = table.read(h, key, fallback)
@@ -394,7 +418,7 @@ class SharedState:
             word = load(lock, ACQUIRE)
             if word & MOVED:
                 continue
-            slot = table.locate_asking(h, key, word)
+            slot = table.locate_asking(h, key_hash, key, word)
             if slot == CHANGED:
                 continue
             value = fallback
@@ -406,29 +430,34 @@ class SharedState:
                 return value
 
     def write_slowly(
-        self, h: i64, key: object, condition: i64, expected: object, new: object
+        self, h: i64, key_hash: i64, key: object, condition: i64, expected: object, new: object
     ) -> tuple[i64, object]:
         """Change the entry of *key* if the condition holds: (result, previous value); never RETRY."""
+        record: i64 = 0
         inserts = new is not REMOVE and (condition == ALWAYS or condition == IF_ABSENT)
         spins: i64 = 0
         while True:
             if load(self.shared, RELAXED) & PHASE_MASK == MOVING:
-                self.help(HELP_HOMES)
+                self.help(HELP_SLOTS)
             table = self.table_of(h)
             lock = table.lock_of(h)
             word = load(lock, ACQUIRE)
             if word & (LOCKED | MOVED):
                 spins = wait(spins)
                 continue
-            slot = table.locate_asking(h, key, word)
+            slot = table.locate_asking(h, key_hash, key, word)
             if slot == CHANGED:
                 continue
+            if self.reclaimer is not None:
+                record = self.reclaimer.make_room()  # each time: user code may have used it up
             phase = load(self.shared, ACQUIRE)
             grows = slot == NOT_FOUND and inserts
             if grows and phase & PHASE_MASK != IDLE and not self.reserve(table, h, phase):
                 spins = wait(spins)
                 continue
-            result, previous = table.commit(word, slot, self.shared, phase, h, key, condition, expected, new)
+            result, previous = table.commit(
+                word, slot, self.shared, phase, h, key_hash, key, condition, expected, new, record
+            )
             if result != RETRY:
                 return result, previous
             if grows:
@@ -465,6 +494,7 @@ class SharedState:
             resizing=phase & PHASE_MASK != IDLE,
             resizes=int(phase // PHASE_STEP),
             memory_bytes=self.memory_bytes(),
+            reclamation=None if self.reclaimer is None else self.reclaimer.statistics(),
         )
 
     def check(self) -> None:
@@ -493,7 +523,7 @@ class SharedState:
         """Start to shrink the current table if it is nearly empty; get on with a resize under way."""
         table = self.table
         if table.next is not None:
-            self.help(HELP_HOMES)
+            self.help(HELP_SLOTS)
             return
         entries = self.entries()
         if entries < self.shrink_below(table):
@@ -528,7 +558,7 @@ class SharedState:
         store(table.control + MODE, mode, RELAXED)
         table.next = following
         unlock(self.shared, phase + MOVING)
-        self.help(HELP_HOMES)  # from now on readers meet moved homes, and move more
+        self.help(HELP_SLOTS)  # from now on readers meet moved homes, and move more
         return True
 
     def try_start(self, table: Table, homes: i64) -> None:
@@ -556,8 +586,8 @@ class SharedState:
         fetch_add(table.control + ROOM, 1, RELAXED)
         return False
 
-    def help(self, homes: i64, patient: bool = True) -> None:
-        """Move up to *homes* homes of the resize under way, if any, and finish it when all have moved.
+    def help(self, slots: i64, patient: bool = True) -> None:
+        """Move homes with *slots*, or one, of the resize under way, if any; finish it when all have moved.
 
         Without patience a home that somebody holds is left for the next round: readers wait for nobody.
         """
@@ -565,6 +595,9 @@ class SharedState:
         following = table.next
         if following is None:
             return
+        homes: i64 = 1
+        if slots > table.home_slots:
+            homes = slots // table.home_slots
         cursor = fetch_add(table.control + CURSOR, homes, RELAXED)
         # Past the end once, go round again: a helper may have been interrupted after taking its share.
         stop = cursor + homes
@@ -585,8 +618,11 @@ class SharedState:
         if load(table.control + MODE, RELAXED) == COPY:
             table.block.abandon_objects()
         self.table = following
+        store(self.shared + TABLE, following.control, RELEASE)
         table.next = None  # or a view that keeps an old table would keep all that came after it
         unlock(self.shared, phase - MOVING + PHASE_STEP)
+        if self.reclaimer is not None:
+            self.reclaimer.retire_memory(table, table.era)
 
     def move_home(self, table: Table, following: Table, home: i64, patient: bool) -> None:
         """Move the entries of *home* to the next table, unless they have moved."""
@@ -608,15 +644,17 @@ class SharedState:
         spins: i64 = 0
         table = self.table
         while not self.start(table, self.minimum, DISCARD):
-            self.help(HELP_HOMES)
+            self.help(HELP_SLOTS)
             spins = wait(spins)
             table = self.table
         while self.table is table:
-            self.help(HELP_HOMES)
+            self.help(HELP_SLOTS)
             spins = wait(spins)
-        # Every home has moved without its entries: only readers that came before still look at them. They are
-        # dropped here, where no lock is held.
-        table.drop_entries()
+        # Every home has moved without its entries: only readers that came before still look at them.
+        if self.reclaimer is not None:
+            self.reclaimer.flush()  # they die with the table
+            return
+        table.drop_entries()  # one by one, here, where no lock is held
 
 
 # ---- iteration --------------------------------------------------------------------------------------------
@@ -700,6 +738,10 @@ class TableView(ConcurrentMap):
     operation touches no shared reference count. In any other thread, or when a resize gets in the way, it
     goes through the shared state, which takes a reference to the table for the duration.
 
+    Under a reclaimer a view keeps no address and has no owner. In any thread an operation is a section: it
+    finds the current table by its address in a shared word, and counts no reference to anything but what it
+    returns.
+
     During an operation on the kept address the view has no owner. Without the GIL, looking at a slot may drop
     the last reference to an object that another thread has just removed, and its destructor may use this very
     view: it then takes the other way, and leaves the kept table alone.
@@ -712,6 +754,8 @@ class TableView(ConcurrentMap):
     _owner: i64 = 0
     _control: i64 = 0
     _shared: i64 = 0
+    #: The key of the map's reclaimer; 0: it has none.
+    _reclaimed_by: i64 = 0
     _closed: bool = False
     _state: SharedState | None = None
     _table: Table | None = None
@@ -731,7 +775,11 @@ class TableView(ConcurrentMap):
     def _adopt(self, state: SharedState) -> None:
         if self._state is None:
             self._state = state
-            self._use(thread_token())
+            if state.reclaimer is None:
+                self._use(thread_token())
+            else:
+                self._shared = state.shared
+                self._reclaimed_by = state.reclaimer.key
 
     def _shared_state(self) -> SharedState:
         state = self._state
@@ -745,10 +793,15 @@ class TableView(ConcurrentMap):
         """Keep the current table for the thread *owner*."""
         state = self._shared_state()
         table = state.table
+        # The one that was kept may die of this; the GC may run then, and user code that uses this view. So it
+        # has no owner meanwhile, and the old table dies last.
+        self._owner = 0
+        old = self._table
         self._table = table
         self._control = table.control
         self._shared = state.shared
         self._owner = owner
+        reachability_fence(old)
 
     def popitem(self) -> tuple[Any, Any]:
         """Remove one entry, the first one found from where the last popitem() stopped; O(1) amortised."""
@@ -799,6 +852,7 @@ class TableView(ConcurrentMap):
         thread may be in the middle of an operation on the table.
         """
         self._closed = True
+        self._reclaimed_by = 0
         if self._owner == thread_token():
             self._owner = 0
             self._state = None
@@ -814,20 +868,26 @@ def refresh(view: TableView, state: SharedState) -> None:
         view._use(view._owner)
 
 
-def read_otherwise(view: TableView, key: object, h: i64, fallback: object) -> object:
+def read_otherwise(view: TableView, key: object, key_hash: i64, h: i64, fallback: object) -> object:
     """Return the value of *key* or *fallback*, where the view's own address does not serve."""
     state = view._shared_state()
-    value = state.read_slowly(h, key, fallback)
+    value = state.read_slowly(h, key_hash, key, fallback)
     refresh(view, state)
     return value
 
 
 def write_otherwise(
-    view: TableView, key: object, h: i64, condition: i64, expected: object, new: object
+    view: TableView,
+    key: object,
+    key_hash: i64,
+    h: i64,
+    condition: i64,
+    expected: object,
+    new: object,
 ) -> tuple[i64, object]:
     """Change the entry of *key* where the view's own address does not serve; never RETRY."""
     state = view._shared_state()
-    result, previous = state.write_slowly(h, key, condition, expected, new)
+    result, previous = state.write_slowly(h, key_hash, key, condition, expected, new)
     if result == DONE_INSERTED:
         state.grow_if_full()
     elif result == DONE_REMOVED:
@@ -836,14 +896,22 @@ def write_otherwise(
     return result, previous
 
 
-def resize_if_due(view: TableView, control: i64, result: i64, h: i64) -> None:
-    """After an insertion or removal, look at the map's size if the stripe of *h* suggests it.
+def suggests_resize(control: i64, shared: i64, result: i64, h: i64) -> bool:
+    """Return whether a write with that *result* makes the map's size worth a look, as its stripe has it.
 
-    *control* is that of the table that the view keeps.
+    *control* is the address of the control words of the table that was written to, which must be kept still.
     """
-    count = load(count_of(view._shared, fast_range(h, load(control + HOMES, RELAXED))), RELAXED)
+    if result != DONE_INSERTED and result != DONE_REMOVED:
+        return False
+    count = load(count_of(shared, fast_range(h, load(control + HOMES, RELAXED))), RELAXED)
     if result == DONE_INSERTED:
-        if count >= load(control + GROW_AT, RELAXED):
-            view._shared_state().grow_if_full()
-    elif count <= load(control + SHRINK_AT, RELAXED) or load(view._shared, RELAXED) & PHASE_MASK != IDLE:
+        return count >= load(control + GROW_AT, RELAXED)
+    return count <= load(control + SHRINK_AT, RELAXED) or load(shared, RELAXED) & PHASE_MASK != IDLE
+
+
+def look_at_size(view: TableView, result: i64) -> None:
+    """Begin to grow or shrink the map after a write with that *result*, or get on with it, if it is due."""
+    if result == DONE_INSERTED:
+        view._shared_state().grow_if_full()
+    else:
         view._shared_state().shrink_if_sparse()

@@ -486,7 +486,7 @@ class ChainedTable(Table):
     def read(self, h: i64, key: object, fallback: object) -> object:
         return read(self.control, h, key, fallback)
 
-    def locate_asking(self, h: i64, key: object, word: i64) -> i64:
+    def locate_asking(self, h: i64, key_hash: i64, key: object, word: i64) -> i64:  # noqa: ARG002
         lock = self.lock_of(h)
         node = head_of(word)
         while node != 0:
@@ -516,10 +516,12 @@ class ChainedTable(Table):
         shared: i64,
         phase: i64,
         h: i64,
+        key_hash: i64,  # noqa: ARG002
         key: object,
         condition: i64,
         expected: object,
         new: object,
+        record: i64,  # noqa: ARG002
     ) -> tuple[i64, object]:
         home = fast_range(h, self.homes)
         return commit(self.control, home, word, slot, shared, phase, h, key, condition, expected, new)

@@ -15,7 +15,6 @@ from intermodal.maps import check_value
 from intermodal.tables import (
     ALWAYS,
     DONE_INSERTED,
-    DONE_REMOVED,
     IF_ABSENT,
     IF_IDENTICAL,
     IF_PRESENT,
@@ -26,8 +25,9 @@ from intermodal.tables import (
     RETRY_READ,
     SharedState,
     TableView,
+    look_at_size,
     read_otherwise,
-    resize_if_due,
+    suggests_resize,
     write_otherwise,
 )
 from intermodal_hopscotch._state import MINIMUM_HOMES, HopscotchState
@@ -67,7 +67,8 @@ class HopscotchView(TableView):
         return HopscotchState(MINIMUM_HOMES)
 
     def __getitem__(self, key: Any) -> Any:
-        h = mix(hash_object(key))
+        key_hash = hash_object(key)
+        h = mix(key_hash)
         owner = thread_token()
         if self._owner == owner:
             self._owner = 0
@@ -77,13 +78,14 @@ class HopscotchView(TableView):
                 raise KeyError(key)
             if value is not _RETRY_READ:
                 return value
-        value = read_otherwise(self, key, h, _MISSING)
+        value = read_otherwise(self, key, key_hash, h, _MISSING)
         if value is _MISSING:
             raise KeyError(key)
         return value
 
     def get(self, key: Any, default: Any = None) -> Any:
-        h = mix(hash_object(key))
+        key_hash = hash_object(key)
+        h = mix(key_hash)
         owner = thread_token()
         if self._owner == owner:
             self._owner = 0
@@ -91,7 +93,7 @@ class HopscotchView(TableView):
             self._owner = owner
             if value is not _RETRY_READ:
                 return value
-        return read_otherwise(self, key, h, default)
+        return read_otherwise(self, key, key_hash, h, default)
 
     def __contains__(self, key: object) -> bool:
         return self.get(key, _MISSING) is not _MISSING
@@ -154,15 +156,17 @@ def write_entry(
     view: HopscotchView, key: object, condition: i64, expected: object, new: object
 ) -> tuple[i64, object]:
     """Change the entry of *key* if the condition holds: (result, previous value); never RETRY."""
-    h = mix(hash_object(key))
+    key_hash = hash_object(key)
+    h = mix(key_hash)
     owner = thread_token()
     if view._owner == owner:
         view._owner = 0
         control = view._control
         result, previous = write(control, view._shared, h, key, condition, expected, new)
+        due = suggests_resize(control, view._shared, result, h)
         view._owner = owner
+        if due:
+            look_at_size(view, result)
         if result != RETRY:
-            if result == DONE_INSERTED or result == DONE_REMOVED:
-                resize_if_due(view, control, result, h)
             return result, previous
-    return write_otherwise(view, key, h, condition, expected, new)
+    return write_otherwise(view, key, key_hash, h, condition, expected, new)

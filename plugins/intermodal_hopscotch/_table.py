@@ -533,7 +533,7 @@ class HopscotchTable(Table):
     def read(self, h: i64, key: object, fallback: object) -> object:
         return read(self.control, h, key, fallback)
 
-    def locate_asking(self, h: i64, key: object, word: i64) -> i64:
+    def locate_asking(self, h: i64, key_hash: i64, key: object, word: i64) -> i64:  # noqa: ARG002
         home = fast_range(h, self.homes)
         bits = bitmap_of(word)
         while bits != 0:
@@ -577,10 +577,12 @@ class HopscotchTable(Table):
         shared: i64,
         phase: i64,
         h: i64,
+        key_hash: i64,  # noqa: ARG002
         key: object,
         condition: i64,
         expected: object,
         new: object,
+        record: i64,  # noqa: ARG002
     ) -> tuple[i64, object]:
         home = fast_range(h, self.homes)
         return commit(self.control, home, word, slot, shared, phase, h, key, condition, expected, new)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from intermodal_swiss._map import SwissView
-from intermodal_swiss._state import SharedState, groups_for
+from intermodal_swiss._state import SwissState, groups_for
 
 if TYPE_CHECKING:
     from intermodal.plugins import Reclaimer
@@ -20,7 +20,7 @@ class SwissMap(SwissView):
 
         *reclaimer*, if there is one, protects what is retired; without one references are counted.
         """
-        return cls(SharedState(groups_for(capacity), reclaimer))
+        return cls(SwissState(groups_for(capacity), reclaimer))
 
 
 # Pickles and messages name it as users do.

@@ -54,7 +54,7 @@ only core's public names.
 
 from __future__ import annotations
 
-from typing import Any, Final, final
+from typing import Any, Final
 
 from mypy_extensions import i64
 
@@ -85,8 +85,33 @@ from intermodal.atomics import (
     try_lock,
     unlock,
 )
-from intermodal.memory import Block
 from intermodal.reclamation import has_room
+from intermodal.tables import (
+    ASK_KEYS,
+    CHANGED,
+    CONTROL_WORDS,
+    COUNTS,
+    DONE_INSERTED,
+    DONE_REMOVED,
+    DONE_REPLACED,
+    IDLE,
+    IF_ABSENT,
+    IF_IDENTICAL,
+    IF_PRESENT,
+    LINE,
+    LOCKED,
+    MOVED,
+    NOT_FOUND,
+    PHASE_MASK,
+    REFUSED,
+    REMOVE,
+    RETRY,
+    RETRY_READ,
+    SLOT_BYTES,
+    STRIPE_MASK,
+    VALUE,
+    Table,
+)
 from intermodal_swiss._retiring import exchange_retiring, last_retired, stamp, take_retiring
 
 # ---- layout -----------------------------------------------------------------------------------------------
@@ -96,27 +121,12 @@ GROUP_SLOTS: Final = 16
 HEADER_BYTES: Final = 32
 LOCK: Final = 16
 OVERFLOW: Final = 24
-#: Bytes of a slot, key then value, and of a group's slots.
-SLOT_BYTES: Final = 16
+#: Bytes of a group's slots.
 GROUP_BYTES: Final = 256
-VALUE: Final = 8
-#: Words before the headers: the resize's cursor, its count of moved homes, room in the next table; one cache
-#: line each, since different threads write them. Then one that never changes, for who has only the address:
-#: the geometry, and the counts of a stripe that make it worth a look whether the table is full or sparse.
-CONTROL_WORDS: Final = 32
-CURSOR: Final = 0
-MODE: Final = 8
-MOVED_HOMES: Final = 64
-ROOM: Final = 128
-HEADERS: Final = 192
-SLOTS: Final = 200
-GROUPS: Final = 208
-GROW_AT: Final = 216
-SHRINK_AT: Final = 224
-
-# Whether the resize copies the entries, or leaves them to be dropped (clear).
-COPY: Final = 0
-DISCARD: Final = 1
+# The technique's control words: addresses of the headers and the slots. From intermodal.tables.OWN on;
+# written out, since mypyc folds a constant only from those of its own module.
+HEADERS: Final = 216
+SLOTS: Final = 224
 
 # Tags. A resident entry (in its home group) has bit 7 set and seven bits of hash, a displaced one has bits 7
 # and 6 = 01 and six bits: the holder of a home's lock recognises its residents without looking at any key.
@@ -125,60 +135,8 @@ BUSY: Final = 1
 DISPLACED: Final = 0x40
 RESIDENT: Final = 0x80
 
-# The lock word: bit 0 is the lock of intermodal.atomics.try_lock.
-LOCKED: Final = 1
-#: The keys of this home live in the next table; stays set for ever.
-MOVED: Final = 2
+# The lock word: LOCKED, MOVED, and a version.
 VERSION_STEP: Final = 4
-
-# ---- results ----------------------------------------------------------------------------------------------
-
-# Of a search: a slot's address, or one of these.
-NOT_FOUND: Final = 0
-ASK_KEYS: Final = -1  # only the keys' own __eq__ can tell
-CHANGED: Final = -2  # the home changed while a key's __eq__ ran
-
-# Of a write.
-RETRY: Final = 0  # nothing was done: the home is locked, changed, moved or full, or __eq__ must be asked
-DONE_INSERTED: Final = 1
-DONE_REPLACED: Final = 2
-DONE_REMOVED: Final = 3
-REFUSED: Final = 4  # the condition did not hold; nothing was done
-
-# Conditions of a write.
-ALWAYS: Final = 0
-IF_ABSENT: Final = 1
-IF_PRESENT: Final = 2
-IF_IDENTICAL: Final = 3
-
-# ---- the map's shared words --------------------------------------------------------------------------------
-# One line with the phase of resizing and the address of the current table's control words, then the number of
-# entries in stripes by home, so that threads changing different keys seldom write the same line.
-
-LINE: Final = 64
-TABLE: Final = 8
-COUNTS: Final = 64
-STRIPES: Final = 8
-STRIPE_MASK: Final = 7
-#: Where the next popitem() begins to look; any value will do.
-POP_FROM: Final = 576
-SHARED_WORDS: Final = 80
-
-# The phase word counts resizes in its upper bits; bit 0 is the lock of intermodal.atomics.try_lock.
-PHASE_MASK: Final = 3
-IDLE: Final = 0
-PREPARING: Final = 1  # locked
-MOVING: Final = 2
-PHASE_STEP: Final = 4
-
-# ---- sentinels, never seen by a caller of the map ---------------------------------------------------------
-
-#: What :func:`read` returns for "ask the slow path".
-RETRY_READ: Final = object()
-#: What a write is given as new value for "no entry".
-REMOVE: Final = object()
-#: What a read is given as fallback to learn that there is no entry.
-MISSING: Final = object()
 
 #: Distance of a displaced entry whose real one does not fit in a byte: its hash is in the column.
 FAR: Final = 255
@@ -187,39 +145,73 @@ MAXIMUM_GROUPS: Final = 1 << 40
 #: only fetches lines that another core has just written.
 PREFETCH_GROUPS: Final = 1 << 13
 
+# A compiled module finds its own constants without a look-up in the importing module's dictionary.
+_REMOVE: Final[object] = REMOVE
+_RETRY_READ: Final[object] = RETRY_READ
 
-@final
-class Table:
-    """The memory of one table, and the table that follows it while it is being resized.
+
+class GroupTable(Table):
+    """The memory of one table.
 
     Args:
-        groups: their number.
+        groups: their number; each is a home.
         births: whether it has the column of births.
         era: the reclaimer's clock; its own birth.
     """
 
     def __init__(self, groups: int, births: bool, era: int) -> None:
+        words_per_group = (HEADER_BYTES + GROUP_SLOTS) // 8 + GROUP_SLOTS * (2 if births else 1)
+        super().__init__(groups, groups * words_per_group, groups * GROUP_SLOTS * 2, GROUP_SLOTS, era)
         self.groups: Final[i64] = groups
         self.births: Final = births
-        self.era: Final = era
-        words_per_group = (HEADER_BYTES + GROUP_SLOTS) // 8 + GROUP_SLOTS * (2 if births else 1)
-        self.block: Final = Block(CONTROL_WORDS + groups * words_per_group, groups * GROUP_SLOTS * 2)
-        self.control: Final[i64] = self.block.address
         self.headers: Final[i64] = self.control + CONTROL_WORDS * 8
         self.slots: Final[i64] = self.block.objects_address
         store(self.control + HEADERS, self.headers, RELAXED)
         store(self.control + SLOTS, self.slots, RELAXED)
-        store(self.control + GROUPS, self.groups, RELAXED)
-        #: Where moved homes went, from before the first one is MOVED until that table is the current one.
-        self.next: Table | None = None
 
-    def lock_of(self, h: i64) -> i64:
-        """Return the address of the lock word of the home of mixed hash *h*."""
-        return self.headers + fast_range(h, self.groups) * HEADER_BYTES + LOCK
+    def lock_of_home(self, home: i64) -> i64:
+        return self.headers + home * HEADER_BYTES + LOCK
 
     def capacity(self) -> i64:
-        """Return the number of slots."""
         return self.groups * GROUP_SLOTS
+
+    def read(self, h: i64, key: object, fallback: object) -> object:
+        return read(self.headers, self.slots, self.groups, h, key, fallback, 0, 0)
+
+    def locate_asking(self, h: i64, key_hash: i64, key: object, word: i64) -> i64:
+        return locate_asking(self, h, key_hash, key, word)
+
+    def commit(
+        self,
+        word: i64,
+        slot: i64,
+        shared: i64,
+        phase: i64,
+        h: i64,
+        key_hash: i64,
+        key: object,
+        condition: i64,
+        expected: object,
+        new: object,
+        record: i64,
+    ) -> tuple[i64, object]:
+        return commit(
+            self.headers,
+            self.slots,
+            self.groups,
+            fast_range(h, self.groups),
+            word,
+            slot,
+            shared,
+            phase,
+            h,
+            key_hash,
+            key,
+            condition,
+            expected,
+            new,
+            record,
+        )
 
 
 def distance_of(headers: i64, groups: i64, index: i64) -> i64:
@@ -287,7 +279,7 @@ def locate(
         tag = DISPLACED | (h & 0x3F)
 
 
-def locate_asking(table: Table, h: i64, key_hash: i64, key: object, version: i64) -> i64:
+def locate_asking(table: GroupTable, h: i64, key_hash: i64, key: object, version: i64) -> i64:
     """Search like :func:`locate`, letting the keys compare themselves: a slot, NOT_FOUND or CHANGED.
 
     User code runs here, under no lock: it may raise, block, or change this very map. So after each comparison
@@ -306,8 +298,8 @@ def locate_asking(table: Table, h: i64, key_hash: i64, key: object, version: i64
             slot = table.slots + index * SLOT_BYTES
             equal = key_equals(slot, key)
             if equal < 0:
-                stored: Any = object_load(slot, RETRY_READ)  # Any: its __eq__ may return any object
-                if stored is RETRY_READ:
+                stored: Any = object_load(slot, _RETRY_READ)  # Any: its __eq__ may return any object
+                if stored is _RETRY_READ:
                     return CHANGED
                 if key_is_str(stored):
                     same_hash = hash(stored) == key_hash
@@ -349,7 +341,7 @@ def read(
     lock = headers + home * HEADER_BYTES + LOCK
     version = load(lock, ACQUIRE)
     if version & MOVED:
-        return RETRY_READ
+        return _RETRY_READ
     slot = locate(headers, slots, groups, home, h, key, witness, era)
     if slot > 0:
         # An empty slot: a removal is under way, and has taken the value. Whoever asks for that only after the
@@ -357,11 +349,11 @@ def read(
         if witness == 0:
             value = object_load(slot + VALUE, fallback)
         else:  # it may also be too young for the section to protect it
-            value = object_load_guarded(slot + VALUE, witness, era, RETRY_READ)
-        return value if (load(lock, ACQUIRE) ^ version) | LOCKED == LOCKED else RETRY_READ
+            value = object_load_guarded(slot + VALUE, witness, era, _RETRY_READ)
+        return value if (load(lock, ACQUIRE) ^ version) | LOCKED == LOCKED else _RETRY_READ
     if slot == NOT_FOUND and (load(lock, ACQUIRE) ^ version) | LOCKED == LOCKED:
         return fallback
-    return RETRY_READ
+    return _RETRY_READ
 
 
 # ---- writing ----------------------------------------------------------------------------------------------
@@ -502,8 +494,8 @@ def commit(
     lock = headers + home * HEADER_BYTES + LOCK
     if slot > 0:
         if condition == IF_ABSENT:
-            present = object_load(slot + VALUE, REMOVE)
-            if present is REMOVE or (load(lock, ACQUIRE) ^ version) | LOCKED != LOCKED:
+            present = object_load(slot + VALUE, _REMOVE)
+            if present is _REMOVE or (load(lock, ACQUIRE) ^ version) | LOCKED != LOCKED:
                 return RETRY, None
             return REFUSED, present
         if not try_lock(lock, version):
@@ -514,7 +506,7 @@ def commit(
         if record != 0 and not has_room(record):  # user code of this thread has come between
             unlock(lock, version)
             return RETRY, None
-        if new is REMOVE:
+        if new is _REMOVE:
             old = remove_locked(headers, slots, groups, home, version, slot, shared, record)
             if record != 0 and condition == IF_PRESENT:
                 old = last_retired(record)
@@ -527,7 +519,7 @@ def commit(
         unlock(lock, version)
         return DONE_REPLACED, old  # the old value dies outside the lock
 
-    if new is REMOVE or condition == IF_PRESENT or condition == IF_IDENTICAL:
+    if new is _REMOVE or condition == IF_PRESENT or condition == IF_IDENTICAL:
         return (REFUSED if load(lock, ACQUIRE) == version else RETRY), None
     if not try_lock(lock, version):
         return RETRY, None

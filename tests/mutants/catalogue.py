@@ -10,7 +10,6 @@ import attrs
 
 TABLE = "plugins/intermodal_swiss/_table.py"
 STATE = "plugins/intermodal_swiss/_state.py"
-ITERATE = "plugins/intermodal_swiss/_iterate.py"
 MAP = "plugins/intermodal_swiss/_map.py"
 RETIRING = "plugins/intermodal_swiss/_retiring.py"
 SIMULATED = "core/intermodal/_simulated.py"
@@ -181,10 +180,10 @@ MUTANTS = [
     ),
     Mutant(
         name="iteration does not check the version",
-        file=ITERATE,
+        file=TABLES,
         edits=(
             (
-                "            complete = (load(lock, ACQUIRE) ^ version) | LOCKED == LOCKED\n",
+                "            complete = same(load(lock, ACQUIRE), word)\n",
                 "            complete = True\n",
             ),
         ),
@@ -360,28 +359,28 @@ MUTANTS = [
     ),
     Mutant(
         name="a resize has no fence between the phase and the counts",
-        file=STATE,
+        file=TABLES,
         edits=(("        fence(SEQ_CST)  # the other", "        pass  # the other"),),
         why="the counts may be read before others can see the phase: the other half of the same Dekker pair",
         test="tests/test_swiss_schedules.py::test_an_insertion_is_counted_by_a_resize_or_sees_it",
     ),
     Mutant(
         name="a reader helps with patience",
-        file=STATE,
-        edits=(("READ_HELP_HOMES, patient=False", "READ_HELP_HOMES"),),
+        file=TABLES,
+        edits=(("READ_HELP_SLOTS, patient=False", "READ_HELP_SLOTS"),),
         why="it waits for whoever holds the home: reads would not be lock-free",
         test="tests/test_swiss_schedules.py::test_a_reader_waits_for_nobody",
     ),
     Mutant(
         name="a shrink does not check the room",
-        file=STATE,
-        edits=(("        if staying > grow_above(following):", "        if staying < 0:"),),
+        file=TABLES,
+        edits=(("        if staying > most:", "        if staying < 0:"),),
         why="insertions between the choice of the size and the start do not fit",
         test=f"{INTERRUPTIONS}::test_a_shrink_that_insertions_interrupt_has_room_for_them",
     ),
     Mutant(
         name="room given back is lost",
-        file=STATE,
+        file=TABLES,
         edits=(
             (
                 "                    fetch_add(table.control + ROOM, 1, RELAXED)  # give the reserved slot back\n",
@@ -393,11 +392,11 @@ MUTANTS = [
     ),
     Mutant(
         name="the resize is handed over one home too early",
-        file=STATE,
+        file=TABLES,
         edits=(
             (
-                "        if load(table.control + MOVED_HOMES, ACQUIRE) == table.groups:",
-                "        if load(table.control + MOVED_HOMES, ACQUIRE) >= table.groups - 1:",
+                "        if load(table.control + MOVED_HOMES, ACQUIRE) == table.homes:",
+                "        if load(table.control + MOVED_HOMES, ACQUIRE) >= table.homes - 1:",
             ),
         ),
         why="the entries of the last home are lost",
@@ -405,7 +404,7 @@ MUTANTS = [
     ),
     Mutant(
         name="the old table keeps the next",
-        file=STATE,
+        file=TABLES,
         edits=(("        table.next = None  # or a view", "        pass  # or a view"),),
         why="an idle view keeps every table that came after its own",
         test="tests/test_swiss.py::test_an_idle_view_does_not_keep_old_tables[map-grow and shrink]",
@@ -444,10 +443,10 @@ MUTANTS = [
     # ---- iteration and views ---------------------------------------------------------------------------
     Mutant(
         name="iteration ignores partial homes",
-        file=ITERATE,
+        file=STATE,
         edits=(
             (
-                "    partial = position != range_start(home, table.groups) or last != last_rank(table, position)\n",
+                "    partial = position != range_start(home, table.groups) or last != table.last_rank(position)\n",
                 "    partial = False\n",
             ),
         ),
@@ -456,13 +455,8 @@ MUTANTS = [
     ),
     Mutant(
         name="an iteration step ignores the current table while homes move",
-        file=ITERATE,
-        edits=(
-            (
-                "            last = min(last, last_rank(table, position))\n",
-                "            last = last_rank(table, position)\n",
-            ),
-        ),
+        file=TABLES,
+        edits=(("            if shared_with < last:", "            if shared_with >= 0:"),),
         why="ranks whose homes have not moved are passed over",
         test="tests/test_swiss.py::test_an_iteration_in_the_middle_of_a_resize_is_complete[100-growing_map]",
     ),
@@ -645,7 +639,7 @@ MUTANTS = [
     ),
     Mutant(
         name="a replaced table is dropped, not retired",
-        file=STATE,
+        file=TABLES,
         edits=(("            self.reclaimer.retire_memory(table, table.era)\n", "            pass\n"),),
         why="a reader that has only its address looks at freed memory",
         test=f"{RECLAIMED}[epoch-full-get(3) | insert(100) flush]",
@@ -1373,8 +1367,8 @@ MUTANTS = [
         file=TABLES,
         edits=(
             (
-                "            self.help(READ_HELP_HOMES, patient=False)\n",
-                "            self.help(READ_HELP_HOMES, patient=True)\n",
+                "            self.help(READ_HELP_SLOTS, patient=False)\n",
+                "            self.help(READ_HELP_SLOTS, patient=True)\n",
             ),
         ),
         why="reads are not lock-free",
