@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from intermodal.testing.scheduler.execution import Execution
 
 _MISSING: Final = object()
+#: Where objects with shared attributes have the numbers that tell them apart.
+_NUMBER: Final = "_scheduled_number"
 #: Modules of which an engine uses a function or class.
 _ENGINE_NAMES: Final = {
     "intermodal.atomics",
@@ -150,8 +152,13 @@ class SharedAttribute:
         self.execution, self.older = execution, older
 
     def _location(self, instance: Any) -> tuple[str, int]:
-        self.execution.keep(instance)  # or another object could get its id
-        return (self.name, id(instance))
+        # A number of its own in this run: another object may get its id, and to keep it alive would hide that
+        # a table is freed too early.
+        run, number = instance.__dict__.get(_NUMBER, (None, 0))
+        if run is not self.execution:
+            number = self.execution.new_number()
+            instance.__dict__[_NUMBER] = (self.execution, number)
+        return (self.name, number)
 
     def _value(self, instance: Any) -> Any:
         value = instance.__dict__.get(self.name, self.default)

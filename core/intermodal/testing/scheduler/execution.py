@@ -135,6 +135,7 @@ class Execution:
         self._abandoned = False
         #: How many changes there had been when no thread could go on, and how often all may spin once more.
         self._chances = (-1, 0)
+        self._numbers = 0
         self._kept: dict[int, object] = {}
         self._done: Final = _thread.allocate_lock()
         self._done.acquire()
@@ -251,6 +252,11 @@ class Execution:
             thread.seen.setdefault(location, self.changes.get(location, 0))
         if self.trace is not None:
             self.trace.append(Step(thread.index, thread.kind, thread.locations, source_frames()))
+
+    def new_number(self) -> int:
+        """Return a number for an object of this run; in the same order in each run of the same schedule."""
+        self._numbers += 1
+        return self._numbers
 
     def keep(self, shared: object) -> None:
         """Keep *shared* alive until the run is over, so that its id stays its own."""
