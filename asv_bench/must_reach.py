@@ -48,6 +48,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 import attrs
+from figures import parser_of, write_into
 
 from intermodal import open_map, open_reclaimer, reclaimers
 from intermodal.bench._sections import sections
@@ -416,17 +417,6 @@ def markdown(rows: Sequence[Row]) -> Iterator[str]:
         yield f"| {case} | {' | '.join(cells.get(name, '') for name in names)} |"
 
 
-def write_into(path: Path, title: str, lines: Sequence[str]) -> None:
-    """Replace what stands in the file between the two comments of that title."""
-    text = path.read_text(encoding="utf-8")
-    begin, end = f"<!-- figures: {title} -->\n", f"<!-- /figures: {title} -->"
-    before, found, rest = text.partition(begin)
-    _, closed, after = rest.partition(end)
-    if not found or not closed:
-        raise SystemExit(f"must_reach: {path} has no part between {begin.strip()} and {end}")
-    path.write_text("".join((before, begin, *(f"{line}\n" for line in lines), end, after)), encoding="utf-8")
-
-
 def numbers(text: str) -> list[int]:
     values = [int(part) for part in text.split(",")]
     if min(values) < THREADS:
@@ -435,19 +425,12 @@ def numbers(text: str) -> list[int]:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = parser_of(__doc__)
     parser.add_argument(
         "--sizes", type=numbers, default=[10_000, 1_000_000], help="numbers of keys, with commas"
     )
-    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all rows to this file too")
     parser.add_argument("--all-keys", action="store_true", help="with 2 threads each uses all keys, not half")
-    parser.add_argument(
-        "--into",
-        type=Path,
-        metavar="FILE",
-        help="replace the table between the comments 'figures: GIL on', or 'off', of a Markdown file",
-    )
     parser.add_argument(
         "--reclaimers", action="store_true", help=f"measure {SUBJECT} under its reclaimers, and dict"
     )

@@ -13,51 +13,22 @@ and is timed from the end of the 20 ms until it has its result; the longest of 2
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import random
 import statistics
 import sys
-import sysconfig
 import threading
-from pathlib import Path
 from time import perf_counter
 
-import attrs
-from must_reach import write_into
+from figures import Figure, parser_of, report
 
 from intermodal import Dispatch, open_map, replicate
-from intermodal.bench.contenders import gil_enabled
-from intermodal.bench.report import Machine
 
 SIZE = 10_000
 REPEATS = 60
 OPERATIONS = 1_000_000
-FREE_THREADED = bool(sysconfig.get_config_var("Py_GIL_DISABLED"))
 KEYS = random.Random(1).sample([f"key-{number:08}" for number in range(SIZE)], SIZE)
 QUERIES = random.Random(2).sample(KEYS, SIZE)
-
-
-@attrs.frozen
-class Row:
-    """A figure and what it must be; *free_threaded*: on which build, None: on both."""
-
-    what: str
-    figure: float
-    least: float | None = None
-    most: float | None = None
-    unit: str = ""
-    free_threaded: bool | None = None
-
-    def target(self) -> str:
-        bound = f"at least {self.least:g}" if self.least is not None else f"at most {self.most:g}"
-        return f"{bound}{self.unit}"
-
-    def verdict(self) -> str:
-        if self.free_threaded is not None and self.free_threaded != FREE_THREADED:
-            return ""
-        good = self.figure >= self.least if self.least is not None else self.figure <= self.most
-        return "yes" if good else "SHORT"
 
 
 # ---- maps -------------------------------------------------------------------------------------------------
@@ -174,13 +145,13 @@ def map_rows(rounds):
         print(f"{name:40} {statistics.median(values) * 1e9:8.0f} ns")
     both.sync()
     both._check()
-    yield Row(
+    yield Figure(
         "`nr` read / dict + Lock read, time, 1 thread", nr_read / lock_read, most=1, free_threaded=False
     )
-    yield Row(
+    yield Figure(
         "`nr` write / dict + Lock write, time, 1 thread", nr_write / lock_write, most=3, free_threaded=False
     )
-    yield Row(
+    yield Figure(
         "`nr` / dict + Lock, throughput, 2 threads, 95 % reads, 2 replicas",
         lock_mix / nr_mix,
         least=2,
@@ -229,7 +200,7 @@ def heavy_row(rounds, count=10_000):
         one = together(work, [structure.handle])
         two = together(work, [structure.handle] * 2)
         ratios.append(2 * one / two)
-    return Row(
+    return Figure(
         "reads of 20 µs, 95 % reads, throughput, 2 threads / 1",
         statistics.median(ratios),
         least=1.7,
@@ -258,7 +229,7 @@ def wait_row(tries=20):
         done = perf_counter()
         thread.join()
         waits.append(done - ended[0])
-    return Row(
+    return Figure(
         "longest wait behind a combine, after the operation ahead", max(waits) * 1e3, most=2, unit=" ms"
     )
 
@@ -297,7 +268,7 @@ def agreement_row():
     expected = {replica.position() for replica in structure._group.replicas}
     equal = states[0] == states[1] and expected == {OPERATIONS // 2} == {states[0][2]}
     what = "replicas equal (1: yes) after 1,000,000 operations, exceptions among them"
-    return Row(what, int(equal), least=1)
+    return Figure(what, int(equal), least=1)
 
 
 def attrs_of(structure):
@@ -305,30 +276,12 @@ def attrs_of(structure):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument(
-        "--into",
-        type=Path,
-        metavar="FILE",
-        help="replace the table between the comments 'figures: GIL on', or 'off', of a Markdown file",
-    )
-    arguments = parser.parse_args()
-    gil_before = gil_enabled()
-    rows = [*map_rows(arguments.rounds), heavy_row(arguments.rounds), wait_row(), agreement_row()]
-    machine = Machine.here((), gil_before=gil_before)
-    lines = ["| what | figure | must be | reached |", "| --- | --- | --- | --- |"]
-    for row in rows:
-        verdict = row.verdict()
-        lines.append(
-            f"| {row.what} | {row.figure:.2f}{row.unit} | {row.target()} | {verdict or 'not asked'} |"
-        )
-    about = f"{machine.cpu}, {machine.cores} cores; {machine.python.partition(' (')[0]}, GIL {machine.gil}."
-    lines = [f"{about} Medians of {arguments.rounds}.", "", *lines]
-    print("\n".join(lines))
-    if arguments.into is not None:
-        write_into(arguments.into, f"GIL {machine.gil}", lines)
-    return int(any(row.verdict() == "SHORT" for row in rows))
+    arguments = parser_of(__doc__).parse_args()
+
+    def measure():
+        return [*map_rows(arguments.rounds), heavy_row(arguments.rounds), wait_row(), agreement_row()]
+
+    return report(measure, rounds=arguments.rounds, into=arguments.into)
 
 
 if __name__ == "__main__":
