@@ -3,11 +3,12 @@
 
     python asv_bench/must_reach.py [--sizes 10000,1000000] [--rounds 5] [--json FILE] [--into README.md]
     python asv_bench/must_reach.py --reclaimers [--into docs/reclamation.md] ...
+    python asv_bench/must_reach.py --backends swiss,chained,nr --no-peers [--into docs/choosing.md] ...
 
 One process and one run; the contenders take turns round by round; medians. Needs nothing but intermodal;
-measures locked, dict + Lock, cereggii and ft_utils too, where they are installed. Exit status 1 if a target
-is missed. A figure that is short on a machine that does something else at the same time means nothing; run it
-again.
+measures locked, or other backends, dict + Lock, cereggii and ft_utils too, where they are installed. Exit
+status 1 if a target is missed. A figure that is short on a machine that does something else at the same time
+means nothing; run it again.
 
 Maps hold str keys ``key-00000000``... with the key itself as the value, built by the main thread in a
 shuffled order. Operations are subscripts, ``m[k]`` and ``m[k] = k``, over all keys in another shuffled order.
@@ -434,6 +435,13 @@ def main() -> int:
     parser.add_argument(
         "--reclaimers", action="store_true", help=f"measure {SUBJECT} under its reclaimers, and dict"
     )
+    parser.add_argument(
+        "--backends",
+        type=lambda text: text.split(","),
+        default=[SUBJECT, "locked"],
+        help="the backends to measure, with commas",
+    )
+    parser.add_argument("--no-peers", action="store_true", help="measure dict, and no other peer")
     parser.add_argument("--memory-of", metavar="NAME", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
 
@@ -445,7 +453,7 @@ def main() -> int:
         print(json.dumps(measure_memory(contender, arguments.sizes[0])))
         return 0
 
-    field = enter()
+    field = enter(arguments.backends, peers=not arguments.no_peers)
     if arguments.reclaimers:
         field = attrs.evolve(field, contenders=tuple(under_reclaimers(field.contenders)), notes=())
     gc.collect()
