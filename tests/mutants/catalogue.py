@@ -82,7 +82,7 @@ MUTANTS = [
         file=TABLE,
         edits=(
             (
-                "        return value if (load(lock, ACQUIRE) ^ version) | LOCKED == LOCKED else RETRY_READ\n",
+                "        return value if (load(lock, ACQUIRE) ^ version) | LOCKED == LOCKED else _RETRY_READ\n",
                 "        return value\n",
             ),
         ),
@@ -94,10 +94,10 @@ MUTANTS = [
         file=TABLE,
         edits=(
             (
-                "        return value if (load(lock, ACQUIRE) ^ version) | LOCKED == LOCKED else RETRY_READ\n",
+                "        return value if (load(lock, ACQUIRE) ^ version) | LOCKED == LOCKED else _RETRY_READ\n",
                 (
-                    "        if (load(lock, ACQUIRE) ^ version) | LOCKED != LOCKED:\n            return RETRY_READ\n"
-                    "        return fallback if object_load(slot + VALUE, MISSING) is MISSING else value\n"
+                    "        if (load(lock, ACQUIRE) ^ version) | LOCKED != LOCKED:\n            return _RETRY_READ\n"
+                    "        return fallback if object_load(slot + VALUE, _REMOVE) is _REMOVE else value\n"
                 ),
             ),
             (
@@ -123,7 +123,7 @@ MUTANTS = [
     Mutant(
         name="read ignores MOVED",
         file=TABLE,
-        edits=(("    if version & MOVED:\n        return RETRY_READ\n", ""),),
+        edits=(("    if version & MOVED:\n        return _RETRY_READ\n", ""),),
         why="a moved home looks empty in the old table",
         test="tests/test_swiss.py::test_reading_alone_finishes_a_resize[owner]",
     ),
@@ -147,8 +147,8 @@ MUTANTS = [
         file=TABLE,
         edits=(
             (
-                "            if present is REMOVE or (load(lock, ACQUIRE) ^ version) | LOCKED != LOCKED:",
-                "            if present is REMOVE:",
+                "            if present is _REMOVE or (load(lock, ACQUIRE) ^ version) | LOCKED != LOCKED:",
+                "            if present is _REMOVE:",
             ),
         ),
         why="setdefault gives the value of the key that has got the slot meanwhile",
