@@ -802,6 +802,164 @@ def test_comparing_keys_counts_no_reference(machine, slot):
     assert [references(each) for each in (stored, equal, other)] == before
 
 
+# ---- keys in order ----------------------------------------------------------------------------------------
+
+WHOLE = [0, 1, -1, 2**30, -(2**30), 2**31, 2**60, HIGHEST - 1, LOWEST + 1, True, False]
+TEXTS = [
+    *("", "a", "ab", "a\0", "\0", "abcdefg", "abcdefgh", "abcdefghi", "abcdefg\0", "b", "\x7f", "~" * 20),
+    *(
+        "é",
+        "aé",
+        "abcdefgé",
+        "abcdefghé",
+        "Ω",
+        "abcdeΩΩ",
+        "\ud800",
+        "\udfff",
+        "\uffff",
+        "\U0001f600",
+        "\U0010ffff",
+    ),
+]
+TEXT = st.one_of(st.text(max_size=20), st.text(alphabet="ab\0\x7fé\uffff\U00010000\ud800", max_size=20))
+
+
+def test_the_kind_of_a_key_says_how_it_is_compared_without_user_code(machine):
+    """Exact str; exact int, bool among them, of 64 bits but the least and the greatest; nothing else."""
+    for key in TEXTS:
+        assert machine.key_kind(key) == atomics.STR_KEY
+    for key in WHOLE:
+        assert machine.key_kind(key) == atomics.INT_KEY
+    for key in (*USERS, LOWEST, HIGHEST, 2**64, -(2**70), 1.0, 1j, None, b"a", (1,), object(), int):
+        assert machine.key_kind(key) == atomics.OTHER_KEY, type(key)
+
+
+def test_the_word_of_an_int_is_itself(machine):
+    """At whichever position."""
+    for key in WHOLE:
+        assert machine.key_word(key, 0) == machine.key_word(key, 5) == key
+
+
+@REPEATABLE
+@given(key=TEXT, position=st.integers(0, 24))
+@example(key="a" * 7, position=0)
+@example(key="a" * 8, position=0)
+@example(key="a" * 9, position=2)
+@example(key="\x7f" * 3, position=1)
+@example(key="abcdefg\U0010ffff", position=0)
+def test_the_word_of_a_str_is_eight_bytes_of_it(key, position):
+    """UTF-8, each byte one more, zeros behind the end, most significant first, on every machine."""
+    encoded = key[position:].encode("utf-8", "surrogatepass")[:8]
+    expected = int.from_bytes(bytes(byte + 1 for byte in encoded).ljust(8, b"\0"), "big") - 2**63
+    assert [machine.key_word(key, position) for machine in MACHINES] == [expected] * len(MACHINES)
+
+
+@REPEATABLE
+@given(common=st.text(alphabet="xyz", max_size=9), left=TEXT, right=TEXT)
+@example(common="", left="ab", right="ab\0")
+@example(common="", left="abcdefgh", right="abcdefgh\0")
+@example(common="", left="\uffff", right="\U00010000")
+def test_words_are_ordered_as_the_strings_are(common, left, right):
+    """Never the other way; equal ones with a zero at the end are those of equal strings."""
+    for machine in MACHINES:
+        one, other = (machine.key_word(common + each, len(common)) for each in (left, right))
+        assert one == other or (one < other) is (left < right)
+        if one == other and one & 255 == 0:
+            assert left == right
+
+
+def test_only_keys_with_a_word_are_asked_for_it(machine):
+    """And from no negative position; no code of theirs runs."""
+    for key in (*USERS, HIGHEST, LOWEST, 2**70, None, 1.0):
+        with pytest.raises(TypeError, match="has a word"):
+            machine.key_word(key, 0)
+    for key in ("abc", 1):
+        with pytest.raises(ValueError, match="position"):
+            machine.key_word(key, -1)
+
+
+def test_strings_are_compared_as_python_orders_them(machine, slot):
+    """Every pair, also identical ones, as different objects, and of different widths."""
+    for stored, key in itertools.product(TEXTS, repeat=2):
+        machine.object_exchange(slot, stored, None)
+        for each in (key, fresh(key)):
+            assert machine.key_compare(slot, each) == (stored > key) - (stored < key), (stored, key)
+
+
+def test_what_is_no_string_is_not_compared(machine, slot):
+    """2, on either side, by an empty slot too; no user code is asked."""
+    for key in (*TEXTS, *USERS, 1, None):
+        assert machine.key_compare(slot, key) == 2
+    for other in (*USERS, 1, None, b"a", ("a",)):
+        machine.object_exchange(slot, other, None)
+        assert machine.key_compare(slot, "a") == 2
+        assert machine.key_compare(slot, other) == 2
+        machine.object_exchange(slot, "a", None)
+        assert machine.key_compare(slot, other) == 2
+
+
+def test_comparing_the_order_counts_no_reference(machine, slot):
+    """Whatever the answer."""
+    stored, equal, greater = "stored " * 3, fresh("stored " * 3), "stored " * 4
+    machine.object_store(slot, stored)
+    before = [references(each) for each in (stored, equal, greater)]
+    for _ in range(100):
+        for key in (stored, equal, greater, 1):
+            machine.key_compare(slot, key)
+    assert [references(each) for each in (stored, equal, greater)] == before
+
+
+def ordered_words(machine, values):
+    """Put ascending *values* in memory in another order: the addresses of the order and of the words."""
+    count = len(values)
+    block = machine.block(32 + 256)
+    numbers = random.Random(count).sample(range(256), count)
+    for start in range(0, count, 8):
+        word = int.from_bytes(bytes(numbers[start : start + 8]).ljust(8, b"\xff"), "little", signed=True)
+        machine.store(block.address + start, word, RELAXED)
+    for number, value in zip(numbers, values, strict=True):
+        machine.store(block.address + 256 + 8 * number, value, RELAXED)
+    return block, block.address, block.address + 256
+
+
+@pytest.mark.parametrize("count", [*range(18), 31, 56, 57, 62, 63, 64, 65, 256])
+def test_count_below_counts_what_is_less(machine, count):
+    """For limits below, at and between all words, with words that are equal, and with extreme ones."""
+    spread = [10 * place for place in range(count)]
+    equal = [10 * (place // 5) for place in range(count)]
+    extreme = sorted(([LOWEST, HIGHEST] * count)[: min(count, 2)] + spread[2:])
+    for values in (spread, equal, extreme):
+        block, order, words = ordered_words(machine, values)
+        limits = sorted({limit + off for limit in values for off in (-1, 0, 1)} | {0, LOWEST, HIGHEST})
+        for limit in limits[:: 1 + count // 64]:
+            if LOWEST <= limit <= HIGHEST:
+                expected = sum(value < limit for value in values)
+                assert machine.count_below(order, words, count, limit) == expected, (values, limit)
+        del block
+
+
+def test_count_below_of_changing_words_is_a_position(machine):
+    """Whatever order there is of the words: a number from 0 to the count."""
+    chance = random.Random(1)
+    for count in (1, 7, 8, 9, 33, 62, 64):
+        values = [chance.randrange(100) for _ in range(count)]
+        block, order, words = ordered_words(machine, values)
+        for limit in range(-1, 102, 3):
+            assert 0 <= machine.count_below(order, words, count, limit) <= count
+        del block
+
+
+def test_count_below_looks_into_blocks_only(machine):
+    """An order or words elsewhere are refused."""
+    block, order, words = ordered_words(machine, [1, 2, 3])
+    for wrong in ((words + 256 * 8, words), (order, order + 2**40), (8, words), (order, 8)):
+        with pytest.raises(AddressError):
+            machine.count_below(*wrong, 3, 2)
+    assert machine.count_below(order, words, 3, 2) == 1
+    assert machine.count_below(8, 8, 0, 2) == 0
+    del block
+
+
 class Hashed:
     def __init__(self, result):
         self.result = result
@@ -891,7 +1049,10 @@ def calls(machine, address):
         good.pop("address", None)
 
 
-ON_SLOTS = {"key_equals", "key_equals_guarded", "stored_hash", "stored_key_is_str", "stored_dict_get"}
+ON_SLOTS = {
+    *("key_equals", "key_equals_guarded", "key_compare"),
+    *("stored_hash", "stored_key_is_str", "stored_dict_get"),
+}
 
 
 def is_slot_operation(name, place):

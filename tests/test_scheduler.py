@@ -15,9 +15,11 @@ from intermodal.atomics import (
     RELEASE,
     SEQ_CST,
     compare_exchange,
+    count_below,
     exchange,
     fence,
     fetch_add,
+    key_compare,
     load,
     load_byte,
     match_bytes,
@@ -338,6 +340,63 @@ def test_bytes_and_slots_have_orders_too():
         (8, "message", 7),
         *((0, message, byte) for message in (None, "message") for byte in (0, 7)),
     }
+
+
+@pure
+def test_words_that_are_counted_may_be_older_ones():
+    """What count_below reads is RELAXED: what came before it is seen after a fence only."""
+
+    def seen(fenced):
+        outcomes = set()
+
+        def scenario():
+            block = Block(4)
+            flag, order, words = (block.address + 8 * place for place in range(3))
+            store(order, 0x0100, RELAXED)
+            store(words, 10, RELAXED)
+            store(words + 8, 20, RELAXED)
+
+            def sender():
+                store(flag, 1, RELAXED)
+                store(words, 15, RELEASE)
+
+            def receiver():
+                count = count_below(order, words, 2, 12)
+                if fenced:
+                    fence(ACQUIRE)
+                return count, load(flag, RELAXED)
+
+            _, outcome = yield sender, receiver
+            outcomes.add(outcome)
+
+        assert explore(scenario, older=2).complete
+        return outcomes
+
+    assert seen(fenced=False) == {(0, 0), (0, 1), (1, 0), (1, 1)}
+    assert seen(fenced=True) == {(0, 1), (1, 0), (1, 1)}
+
+
+@pure
+def test_a_key_that_is_compared_is_published_with_what_came_before():
+    """key_compare reads its slot as object_load does."""
+
+    def scenario():
+        block = Block(1, 1)
+        slot = block.objects_address
+
+        def sender():
+            store(block.address, 1, RELAXED)
+            object_store(slot, "key")
+
+        def receiver():
+            return key_compare(slot, "key"), load(block.address, RELAXED)
+
+        _, outcome = yield sender, receiver
+        seen.add(outcome)
+
+    seen = set()
+    assert explore(scenario, older=2).complete
+    assert seen == {(2, 0), (2, 1), (0, 1)}
 
 
 # ---- no way on ---------------------------------------------------------------------------------------------

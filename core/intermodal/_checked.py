@@ -274,6 +274,32 @@ def key_is_str(key: object) -> bool:
     return atomics.key_is_str(key)
 
 
+def key_kind(key: object) -> i64:
+    return atomics.key_kind(key)
+
+
+def key_word(key: object, position: i64) -> i64:
+    if atomics.key_kind(key) == atomics.OTHER_KEY:
+        raise TypeError(f"only an int of 64 bits or a str has a word, not {type(key).__name__}")
+    if position < 0:
+        raise ValueError(f"position must not be negative: {position}")
+    return atomics.key_word(key, position)
+
+
+def key_compare(address: i64, key: object) -> i64:
+    memory.check_slot(address)
+    return atomics.key_compare(address, key)
+
+
+def count_below(order: i64, words: i64, count: i64, limit: i64) -> i64:
+    place: i64 = 0
+    while place < count:
+        memory.check_words(order + place, 1)
+        memory.check_words(words + atomics.load_byte(order + place) * 8, 8)
+        place += 1
+    return atomics.count_below(order, words, count, limit)
+
+
 def stored_hash(address: i64, hash_address: i64) -> i64:
     memory.check_slot(address)
     memory.check_words(hash_address, 8)

@@ -437,6 +437,7 @@ def object_prefetch(address: int) -> None:
 
 _NUMBERS: Final = frozenset((int, float, bool, complex))
 _PLAIN: Final = _NUMBERS | {str, bytes, type(None)}
+_MOST_INT: Final = 1 << 63
 
 
 def hash_object(key: object) -> int:
@@ -472,6 +473,48 @@ def _compare_keys(stored: object, key: object) -> int:
 
 def key_is_str(key: object) -> bool:
     return type(key) is str
+
+
+def key_kind(key: object) -> int:
+    if type(key) is str:
+        return 2
+    return int(isinstance(key, int) and type(key) in (int, bool) and -_MOST_INT < key < _MOST_INT - 1)
+
+
+def key_word(key: Any, position: int) -> int:
+    kind = key_kind(key)
+    if kind == 0:
+        raise TypeError(f"only an int of 64 bits or a str has a word, not {type(key).__name__}")
+    if position < 0:
+        raise ValueError(f"position must not be negative: {position}")
+    if kind == 1:
+        return int(key)
+    encoded = key[position : position + 8].encode("utf-8", "surrogatepass")[:8]
+    return int.from_bytes(bytes(byte + 1 for byte in encoded).ljust(8, b"\0"), "big") - _MOST_INT
+
+
+def key_compare(address: int, key: Any) -> int:
+    slots, index = _slot(address)
+    return _order_keys(slots[index], key)
+
+
+def _order_keys(stored: Any, key: Any) -> int:
+    """Do what :func:`key_compare` does with what a slot holds."""
+    if type(stored) is not str or type(key) is not str:
+        return 2
+    return (stored > key) - (stored < key)
+
+
+def count_below(order: int, words: int, count: int, limit: int) -> int:
+    below, length = 0, count
+    while length > 0:
+        half = (length + 1) // 2
+        if load(words + 8 * load_byte(order + below + half - 1), 0) < limit:
+            below += half
+            length -= half
+        else:
+            length = half - 1
+    return below
 
 
 def stored_hash(address: int, hash_address: int) -> int:

@@ -482,6 +482,148 @@ IM_ALWAYS PyObject *im_stored_dict_get(int64_t address, PyObject *key, PyObject 
 
 IM_ALWAYS bool im_key_is_str(PyObject *key) { return PyUnicode_CheckExact(key); }
 
+#define IM_OTHER_KEY 0
+#define IM_INT_KEY 1
+#define IM_STR_KEY 2
+
+/* The value of an int of one digit, in which no call is needed; anything else takes one. */
+IM_ALWAYS bool im_small_int(PyObject *key, int64_t *value) {
+#if PY_VERSION_HEX >= 0x030C0000
+    if (!PyUnstable_Long_IsCompact((PyLongObject *)key)) return false;
+    *value = (int64_t)PyUnstable_Long_CompactValue((PyLongObject *)key);
+#else
+    Py_ssize_t size = Py_SIZE(key);
+    if (size < -1 || size > 1) return false;
+    *value = (int64_t)size * (int64_t)((PyLongObject *)key)->ob_digit[0];
+#endif
+    return true;
+}
+
+IM_COLD int64_t im_int_value(PyObject *key, int *overflow) {
+    return (int64_t)PyLong_AsLongLongAndOverflow(key, overflow);
+}
+
+IM_ALWAYS int64_t im_key_kind(PyObject *key) {
+    if (PyUnicode_CheckExact(key)) return IM_STR_KEY;
+    if (!PyLong_CheckExact(key) && !PyBool_Check(key)) return IM_OTHER_KEY;
+    int64_t value;
+    if (im_small_int(key, &value)) return IM_INT_KEY;
+    int overflow = 0;
+    value = im_int_value(key, &overflow);
+    return overflow == 0 && value != INT64_MIN && value != INT64_MAX ? IM_INT_KEY : IM_OTHER_KEY;
+}
+
+/* With characters that are not ASCII: encode as many as are needed. */
+IM_COLD uint64_t im_str_word_rare(PyObject *key, Py_ssize_t position, Py_ssize_t length) {
+    uint64_t word = 0;
+    int kind = PyUnicode_KIND(key), room = 8;
+    const void *data = PyUnicode_DATA(key);
+    while (room > 0 && position < length) {
+        Py_UCS4 c = PyUnicode_READ(kind, data, position++);
+        int bytes = c < 0x80 ? 1 : c < 0x800 ? 2 : c < 0x10000 ? 3 : 4;
+        for (int i = bytes - 1; i >= 0 && room > 0; i--) {
+            uint8_t byte = (uint8_t)((c >> (6 * i)) & 0x3F);
+            if (bytes == 1) byte = (uint8_t)c;
+            else if (i == bytes - 1) byte = (uint8_t)((0xF00u >> bytes) | byte);
+            else byte |= 0x80;
+            word |= (uint64_t)(uint8_t)(byte + 1) << (8 * --room);
+        }
+    }
+    return word;
+}
+
+IM_ALWAYS uint64_t im_big_endian(const uint8_t *bytes) {
+    uint64_t word;
+    memcpy(&word, bytes, 8);
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+    word = __builtin_bswap64(word);
+#endif
+    return word;
+}
+
+/* Each byte is one more than UTF-8 has it, at most 0xF5, so that a zero says where the string ends. In front of
+ * the characters lies the object's header, longer than eight bytes: the last eight bytes of a short string can be
+ * read, and those that are no characters shifted out. */
+IM_ALWAYS int64_t im_str_word(PyObject *key, int64_t position) {
+    const uint64_t ones = 0x0101010101010101u;
+    Py_ssize_t length = PyUnicode_GET_LENGTH(key), rest = length - (Py_ssize_t)position;
+    uint64_t word;
+    if (rest <= 0) word = 0;
+    else if (!PyUnicode_IS_ASCII(key)) word = im_str_word_rare(key, (Py_ssize_t)position, length);
+    else if (rest >= 8) word = im_big_endian(PyUnicode_1BYTE_DATA(key) + position) + ones;
+    else word = (im_big_endian(PyUnicode_1BYTE_DATA(key) + length - 8) + ones) << (8 * (8 - rest));
+    return (int64_t)(word ^ ((uint64_t)1 << 63));
+}
+
+IM_ALWAYS int64_t im_key_word(PyObject *key, int64_t position) {
+    if (PyUnicode_CheckExact(key)) return im_str_word(key, position);
+    int64_t value;
+    int overflow;
+    return im_small_int(key, &value) ? value : im_int_value(key, &overflow);
+}
+
+IM_ALWAYS int64_t im_str_compare(PyObject *stored, PyObject *key) {
+    if (PyUnicode_KIND(stored) != PyUnicode_1BYTE_KIND || PyUnicode_KIND(key) != PyUnicode_1BYTE_KIND)
+        return PyUnicode_Compare(stored, key);
+    Py_ssize_t left = PyUnicode_GET_LENGTH(stored), right = PyUnicode_GET_LENGTH(key);
+    int order = memcmp(PyUnicode_1BYTE_DATA(stored), PyUnicode_1BYTE_DATA(key), (size_t)(left < right ? left : right));
+    if (order == 0) return (left > right) - (left < right);
+    return order < 0 ? -1 : 1;
+}
+
+IM_ALWAYS int64_t im_key_compare(int64_t address, PyObject *key) {
+    PyObject *stored = im_slot_peek(address);
+    if (stored == key && PyUnicode_CheckExact(key)) return 0;
+#ifdef Py_GIL_DISABLED
+    stored = im_slot_get(address);
+#endif
+    if (stored == NULL) return 2;
+    int64_t order = PyUnicode_CheckExact(stored) && PyUnicode_CheckExact(key) ? im_str_compare(stored, key) : 2;
+#ifdef Py_GIL_DISABLED
+    Py_DECREF(stored);
+#endif
+    return order;
+}
+
+/* The byte is loaded by itself, which is shorter than to load its word and shift. */
+IM_ALWAYS int64_t im_ordered_word(int64_t order, int64_t words, int64_t place) {
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+    int64_t number = __atomic_load_n((const uint8_t *)(order + place), __ATOMIC_RELAXED);
+#else
+    int64_t number = (im_load(order + (place & ~(int64_t)7), IM_RELAXED) >> ((place & 7) * 8)) & 255;
+#endif
+    return im_load(words + 8 * number, IM_RELAXED);
+}
+
+/* How many of the words at *first*, *first* + *stride*... are less: loads that do not wait for each other. */
+IM_ALWAYS int64_t im_count_some(int64_t order, int64_t words, int64_t first, int64_t stride, int some, int64_t limit) {
+    int64_t less = 0;
+#pragma GCC unroll 8
+    for (int i = 0; i < some; i++) less += im_ordered_word(order, words, first + i * stride) < limit;
+    return less;
+}
+
+/* A search that halves waits six times for the outcome of the last comparison to know the next word of 64. This one
+ * waits once: it compares the last words of eight parts at the same time, then the words of the part that is left. Both
+ * without a jump, since which part it is cannot be foretold. */
+IM_ALWAYS int64_t im_count_below(int64_t order, int64_t words, int64_t count, int64_t limit) {
+    int64_t below = 0;
+    while (count > 64) {
+        int64_t half = count >> 1;
+        if (im_ordered_word(order, words, below + half - 1) < limit) below += half;
+        count -= half;
+    }
+    if (count < 8) {
+        int64_t less = 0;
+        for (int64_t i = 0; i < count; i++) less += im_ordered_word(order, words, below + i) < limit;
+        return below + less;
+    }
+    int64_t part = count >> 3, last = below + count - 7;
+    below += part * im_count_some(order, words, below + part - 1, part, 8, limit);
+    if (below > last) below = last; /* fewer than seven words are left: some that are less are counted here */
+    return below + im_count_some(order, words, below, 1, 7, limit);
+}
+
 /* The slot must be held still by a lock of the caller's: the pointer is borrowed. */
 IM_ALWAYS int64_t im_stored_hash(int64_t address, int64_t hash_address) {
     PyObject *key = im_slot_peek(address);

@@ -40,6 +40,11 @@ SEQ_CST: Final = 4
 #: Whether nothing another thread does comes between two steps of compiled code: it would need the GIL.
 GIL_PROTECTS: Final[bool] = COMPILED and not sysconfig.get_config_var("Py_GIL_DISABLED")
 
+#: What :func:`key_kind` returns.
+OTHER_KEY: Final = 0
+INT_KEY: Final = 1
+STR_KEY: Final = 2
+
 
 # ---- words ------------------------------------------------------------------------------------------------
 
@@ -323,6 +328,43 @@ def key_equals_guarded(address: i64, key: object, witness: i64, era: i64) -> i64
 def key_is_str(key: object) -> bool:
     """Return whether *key* is exactly a str, which keeps its own hash."""
     return _machine.key_is_str(key)
+
+
+def key_kind(key: object) -> i64:
+    """Return how *key* is compared without user code: as INT_KEY, as STR_KEY, or OTHER_KEY: it is not.
+
+    INT_KEY: exactly an int or a bool, -2**63 < key < 2**63 - 1. STR_KEY: exactly a str.
+    """
+    return _machine.key_kind(key)
+
+
+def key_word(key: object, position: i64) -> i64:
+    """Return a word that orders as *key* does, for a *key* that is no OTHER_KEY.
+
+    Of an int, itself. Of a str, the first eight bytes of the UTF-8 form of its characters from *position* on,
+    each one more, filled up with zeros, the first as the most significant, less 2**63. So of two that have
+    the same characters before *position* the lesser one never has the greater word; both may have the same
+    one, but not if its least significant byte is zero: then the str ends in the word.
+    """
+    return _machine.key_word(key, position)
+
+
+def key_compare(address: i64, key: object) -> i64:
+    """Return -1, 0 or 1 if the str in the slot at *address* is less than, equal to or greater than *key*.
+
+    2 if one of them is not exactly a str, or the slot is empty. Runs no user code.
+    """
+    return _machine.key_compare(address, key)
+
+
+def count_below(order: i64, words: i64, count: i64, limit: i64) -> i64:
+    """Return how many of *count* ascending words are less than *limit*.
+
+    The *i*-th is at ``words + 8 * n``, where *n* is the *i*-th byte of the words at *order*, the least
+    significant byte of each first. They are read RELAXED; if they are changed meanwhile, the answer is any
+    number from 0 to *count*. Complexity: of up to 64 words 15 are read, with no branch that depends on one.
+    """
+    return _machine.count_below(order, words, count, limit)
 
 
 def stored_hash(address: i64, hash_address: i64) -> i64:

@@ -313,6 +313,42 @@ def plain_keys_compare_as_in_python(p):
     del block
 
 
+def words_are_ordered_as_keys_are(p):
+    keys = [
+        "",
+        "\0",
+        "a",
+        "a\0",
+        "ab",
+        "abcdefg",
+        "abcdefg\0",
+        "abcdefgh",
+        "b",
+        "\xe9",
+        "\uffff",
+        "\U00010000",
+    ]
+    words = [p.key_word(key, 0) for key in keys]
+    assert words == sorted(words)
+    whole = [word for word in words if word & 255 == 0]
+    assert len(whole) == len(set(whole)) > 5
+    assert [p.key_word(key, 0) for key in (-(2**62), -1, 0, 2**40)] == [-(2**62), -1, 0, 2**40]
+
+
+def places_are_found(p):
+    block, order = _words(p, 32 + 256)
+    words = order + 256
+    for place in range(0, 256, 8):
+        p.store(order + place, int.from_bytes(range(place, place + 8), "little", signed=True), RELAXED)
+    for count in (0, 1, 7, 8, 9, 15, 17, 33, 57, 62, 64, 65, 255):
+        for place in range(256):
+            p.store(words + 8 * place, 10 * place if place < count else -1, RELAXED)
+        for limit in range(-5, 10 * count + 10, 5):
+            expected = len(range(0, min(limit, 10 * count), 10))
+            assert p.count_below(order, words, count, limit) == expected, (count, limit)
+    p.reachability_fence(block)
+
+
 def main() -> None:
     """Run one check of a module."""
     file, check = sys.argv[1:]

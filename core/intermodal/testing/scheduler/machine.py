@@ -274,6 +274,27 @@ class ScheduledMachine:
         _check_held(stored)
         return reference._compare_keys(stored, key)
 
+    def key_compare(self, address: int, key: object) -> int:
+        return reference._order_keys(self._slot(address), key)
+
+    def count_below(self, order: int, words: int, count: int, limit: int) -> int:
+        """Be one read of all the words: what is in between is the reader's own."""
+        newest = reference.count_below(order, words, count, limit)
+        if self.execution.current is None or count == 0:
+            return newest
+        numbers = [reference.load_byte(order + place) for place in range(count)]
+        addresses = [self._whole(order + place) for place in range(0, count, 8)]
+        addresses += [self._whole(words + 8 * number) for number in numbers]
+        self.execution.point(READ, *addresses)
+        if self.older is None:
+            return reference.count_below(order, words, count, limit)
+        newest_words = [reference.load(address, RELAXED) for address in addresses]
+        found = self.older.read_one_of(list(addresses), RELAXED, newest_words)
+        read = dict(zip(addresses, found, strict=True))
+        places = ((read[order + place // 8 * 8] >> place % 8 * 8) & 255 for place in range(count))
+        chosen = [read.get(words + 8 * number, limit) for number in places]
+        return next((place for place, word in enumerate(chosen) if word >= limit), count)
+
     def stored_hash(self, address: int, hash_address: int) -> int:
         key = self._slot(address, RELAXED)
         return hash(key) if type(key) is str else self.load(hash_address, RELAXED)
