@@ -12,7 +12,23 @@ class HostileError(Exception):
     """What hostile objects raise."""
 
 
-class Key:
+class Orderly:
+    """Has a place among keys of all kinds, so that ordered maps can hold them together.
+
+    It comes after all that is not of such a class; among themselves they have the order of ``place()``.
+    """
+
+    def place(self) -> Any:
+        return type(self).__name__, id(self)
+
+    def __lt__(self, other: object) -> Any:
+        return isinstance(other, Orderly) and self.place() < other.place()
+
+    def __gt__(self, other: object) -> Any:
+        return not isinstance(other, Orderly) or self.place() > other.place()
+
+
+class Key(Orderly):
     """An ordinary key of a class of its own: equal by name, with a hash that the test chooses."""
 
     def __init__(self, name: object, hash_value: int | None = None) -> None:
@@ -25,8 +41,8 @@ class Key:
     def __eq__(self, other: object) -> Any:
         return self.name == other.name if isinstance(other, Key) else NotImplemented
 
-    def __lt__(self, other: Key) -> Any:
-        return self.name < other.name  # type: ignore[operator]  # for those whose names have an order
+    def place(self) -> Any:
+        return "Key", type(self.name).__name__, self.name
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.name!r})"
@@ -42,7 +58,7 @@ KINDS: Final[Mapping[str, Callable[[int], Any]]] = {
 
 
 class CountedKey(Key):
-    """Counts the calls of its methods."""
+    """Counts the calls of its methods; "lt" counts both comparisons of order."""
 
     def __init__(self, name: object, hash_value: int | None = None) -> None:
         super().__init__(name, hash_value)
@@ -56,9 +72,17 @@ class CountedKey(Key):
         self.calls["eq"] += 1
         return super().__eq__(other)
 
+    def __lt__(self, other: object) -> Any:
+        self.calls["lt"] += 1
+        return super().__lt__(other)
+
+    def __gt__(self, other: object) -> Any:
+        self.calls["lt"] += 1
+        return super().__gt__(other)
+
 
 class RaisingKey(CountedKey):
-    """Raises HostileError at the n-th call of one of its methods."""
+    """Raises HostileError at the n-th call of one of its methods: "hash", or "eq", any comparison."""
 
     def __init__(self, name: object, method: str, at_call: int = 1, hash_value: int | None = None) -> None:
         super().__init__(name, hash_value)
@@ -74,8 +98,19 @@ class RaisingKey(CountedKey):
         self._perhaps_raise("eq")
         return result
 
+    def __lt__(self, other: object) -> Any:
+        result = super().__lt__(other)
+        self._perhaps_raise("eq")
+        return result
+
+    def __gt__(self, other: object) -> Any:
+        result = super().__gt__(other)
+        self._perhaps_raise("eq")
+        return result
+
     def _perhaps_raise(self, method: str) -> None:
-        if method == self.method and self.calls[method] >= self.at_call:
+        calls = self.calls["hash"] if method == "hash" else self.calls["eq"] + self.calls["lt"]
+        if method == self.method and calls >= self.at_call:
             raise HostileError(f"{method} of {self!r}")
 
 
@@ -92,10 +127,21 @@ class ActingKey(Key):
         return super().__hash__()
 
     def __eq__(self, other: object) -> Any:
+        self._act()
+        return super().__eq__(other)
+
+    def __lt__(self, other: object) -> Any:
+        self._act()
+        return super().__lt__(other)
+
+    def __gt__(self, other: object) -> Any:
+        self._act()
+        return super().__gt__(other)
+
+    def _act(self) -> None:
         if self.times > 0:
             self.times -= 1
             self.action()
-        return super().__eq__(other)
 
 
 class BlockingKey(Key):
@@ -109,17 +155,28 @@ class BlockingKey(Key):
         return super().__hash__()
 
     def __eq__(self, other: object) -> Any:
+        self._wait()
+        return super().__eq__(other)
+
+    def __lt__(self, other: object) -> Any:
+        self._wait()
+        return super().__lt__(other)
+
+    def __gt__(self, other: object) -> Any:
+        self._wait()
+        return super().__gt__(other)
+
+    def _wait(self) -> None:
         self.entered.set()
         if not self.go.wait(60):
             raise HostileError("nobody let the comparison go")
-        return super().__eq__(other)
 
 
-class Marker:
+class Marker(Orderly):
     """An object equal to itself only."""
 
 
-class Dying:
+class Dying(Orderly):
     """A value or key, equal to itself only, whose destructor calls *action*."""
 
     def __init__(self, action: Callable[[], object]) -> None:

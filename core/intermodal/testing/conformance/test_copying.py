@@ -34,12 +34,12 @@ def subclass_of(backend):
 @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
 def test_a_pickle_holds_the_entries(backend, protocol):
     """In every protocol, as a map of the same class."""
-    m = backend.map({"a": [1], ("b", 2): None})
+    m = backend.map({("a", 0): [1], ("b", 2): None})
     other = pickle.loads(pickle.dumps(m, protocol))
     assert type(other) is type(m)
     assert other == m
-    assert other["a"] is not m["a"]
-    other["c"] = 1
+    assert other["a", 0] is not m["a", 0]
+    other["c", 0] = 1
     other._check()
 
 

@@ -124,10 +124,10 @@ def test_a_map_or_handle_used_by_another_thread_is_correct(subject):
 
     def elsewhere():
         for number in range(500):
-            m[number] = number
+            m[str(number)] = number
         assert m["a"] == 1
         for number in range(500):
-            assert m.pop(number) == number
+            assert m.pop(str(number)) == number
         m["b"] = 2
 
     run_threads(elsewhere)
@@ -143,8 +143,8 @@ def test_a_handle_made_in_a_thread_that_ended_still_works(backend):
     (handle,) = run_threads(m.handle)
     assert handle["a"] == 1
     handle["b"] = 2
-    m.update((number, number) for number in range(200))
-    assert handle[150] == 150
+    m.update((str(number), number) for number in range(200))
+    assert handle["150"] == 150
     assert len(handle) == 202
     handle.close()
 

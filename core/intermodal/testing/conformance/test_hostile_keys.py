@@ -10,9 +10,18 @@ import threading
 import pytest
 
 from intermodal import ABSENT
-from intermodal.testing.keys import ActingKey, BlockingKey, CountedKey, Dying, HostileError, Key, RaisingKey
+from intermodal.testing.keys import (
+    ActingKey,
+    BlockingKey,
+    CountedKey,
+    Dying,
+    HostileError,
+    Key,
+    Orderly,
+    RaisingKey,
+)
 from intermodal.testing.lifetimes import collected
-from intermodal.testing.promises import promised
+from intermodal.testing.promises import promised, unpromised
 from intermodal.testing.subjects import scale
 from intermodal.testing.threads import PATIENCE, finishes, in_a_thread, run_threads
 
@@ -38,7 +47,7 @@ ONE_KEY_OPERATIONS = {
 every_operation = pytest.mark.parametrize("operation", ONE_KEY_OPERATIONS)
 
 
-class Lonely:
+class Lonely(Orderly):
     """A key equal to nothing, itself included, and of the same hash as all others."""
 
     def __hash__(self):
@@ -54,9 +63,9 @@ def usable(m):
 
     def use():
         for number in range(40):
-            m[f"probe {number}"] = number
+            m[Key(f"probe {number}")] = number
         for number in range(40):
-            assert m.pop(f"probe {number}") == number
+            assert m.pop(Key(f"probe {number}")) == number
 
     run_threads(use)
     m._check()
@@ -92,16 +101,14 @@ def test_a_hash_that_raises_changes_nothing(subject, operation, at_call):
 def test_an_eq_that_raises_changes_nothing(subject, operation, at_call, raising):
     """Of the key that is in the map, or of the one that is looked for."""
     neighbours = [Key(number, hash_value=7) for number in range(3)]
-    stored, given = RaisingKey("same", "eq", at_call, 7), Key("same", 7)
-    if raising == "given":
-        stored, given = Key("same", 7), RaisingKey("same", "eq", at_call, 7)
+    hostile, harmless = RaisingKey("same", "eq", at_call, 7), Key("same", 7)
+    stored, given = (hostile, harmless) if raising == "stored" else (harmless, hostile)
     m = subject.map()
     m.update((key, 0) for key in neighbours)
-    at_call_of_setting = stored.calls.copy() if raising == "stored" else None
     try:
         m[stored] = 1
     except HostileError:
-        assert at_call_of_setting is not None
+        assert raising == "stored"
         assert len(m) == 3
         return
     try:
@@ -111,6 +118,7 @@ def test_an_eq_that_raises_changes_nothing(subject, operation, at_call, raising)
         assert sorted(m.values()) == [0, 0, 0, 1]
     except KeyError:
         pytest.fail("the key was there")
+    hostile.method = ""  # in an ordered map others are compared with it
     assert usable(m)
 
 
@@ -136,6 +144,7 @@ def test_a_comparison_of_values_that_raises_changes_nothing(subject):
     assert usable(m)
 
 
+@unpromised("ordered")  # keys of which neither is less have to be equal
 @pytest.mark.parametrize("answer", [NotImplemented, None, 0, "", [], 1, "yes", [0]])
 def test_any_answer_of_eq_counts_by_its_truth(subject, answer):
     """NotImplemented from both sides falls back to identity, as in dict."""
@@ -167,12 +176,15 @@ def test_an_answer_of_eq_that_has_no_truth_raises(subject):
         def __bool__(self):
             raise HostileError
 
-    class Odd:
+    class Odd(Orderly):
         def __hash__(self):
             return 5
 
         def __eq__(self, other):
             return Array()
+
+        def place(self):
+            return ("Odd",)
 
     m = subject.map([(Odd(), 1)])
     with pytest.raises(HostileError):
@@ -205,6 +217,7 @@ def test_a_look_up_hashes_the_key_once_and_compares_it_once(subject, operation):
     assert given.calls["eq"] + sum(key.calls["eq"] for key in m) == 1
 
 
+@unpromised("ordered")
 def test_eq_is_called_only_between_keys_of_equal_hash(subject):
     """As in dict, also through growth, shrinking, iteration and copying."""
     keys = [CountedKey(number) for number in range(500)]
@@ -270,7 +283,7 @@ def test_every_hash_value_works(subject, hash_value):
     assert (m[Key("a", hash_value)], m[Key("b", hash_value)]) == (1, 2)
     assert m.pop(other) == 2
     assert m == {key: 1}
-    m[hash_value] = 3
+    m[hash_value] = 3  # an int, whose hash it is
     assert m[hash_value] == 3
 
 
@@ -294,6 +307,7 @@ def test_keys_whose_hash_changes_do_no_harm(subject):
     assert usable(m)
 
 
+@unpromised("ordered")  # Folded's order is not the one of its equality
 def test_str_subclasses_are_keys_equal_to_their_strings(subject):
     """Plain ones, and ones with their own idea of equality."""
 
@@ -335,7 +349,7 @@ ACTIONS = {
     "clears": lambda m: m.clear(),
     "iterates": lambda m: list(m.items()),
     "pops an entry": lambda m: m.popitem() if len(m) else None,
-    "computes": lambda m: m.compute("other", lambda _: "inner"),
+    "computes": lambda m: m.compute(Key("other"), lambda _: "inner"),
     "copies": lambda m: m.copy(),
 }
 
@@ -437,7 +451,7 @@ def test_the_destructor_of_a_value_may_use_the_map(subject, removal):
 
     def use():
         m["from the destructor"] = 1
-        m.update((number, number) for number in range(50))
+        m.update((str(number), number) for number in range(50))
         assert m.pop("from the destructor") == 1
         done.append(finishes(lambda: m.__setitem__("from another thread", 1)))
 
@@ -544,9 +558,12 @@ def test_a_destructor_may_close_the_handle_whose_operation_runs_it(backend, dyin
             doomed, key = key, None
             results.append(handle.pop(Alias(doomed)))
 
-        class Alias:
+        class Alias(Orderly):
             def __init__(self, of):
                 self.hash, self.name = hash(of), id(of)
+
+            def place(self):
+                return "Dying", self.name
 
             def __hash__(self):
                 return self.hash

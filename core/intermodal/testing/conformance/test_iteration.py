@@ -122,7 +122,7 @@ def test_copies_and_unions_beside_writers_have_every_key_that_stays(subject):
         assert permanent.items() <= dict(made).items()
         assert permanent.items() <= (view | {}).items()
 
-    disturbed(subject, "int", permanent, look)
+    disturbed(subject, "str", permanent, look)
 
 
 def seen_at_one_instant(subject, look):

@@ -13,6 +13,8 @@ except ImportError:  # this interpreter was built without its test package
 
 #: Thousands of entries, which the uncompiled engines are too slow for; test_operations has a smaller one.
 LARGE = set() if intermodal.__compiled__ else {"test_popitem"}
+#: Those with keys of several types in one map, or without an order.
+MIXED = {"test_eq", "test_getitem", "test_pop", "test_popitem", "test_setdefault"}
 NAMES = [
     name
     for name in dir(mapping_tests and mapping_tests.TestHashMappingProtocol)
@@ -24,6 +26,8 @@ NAMES = [
 @pytest.mark.parametrize("name", NAMES)
 def test_what_cpython_tests_of_dict_is_true_of_the_map(backend, name):
     """Lookups, updates, copies, views, exceptions, recursive reprs: test.mapping_tests."""
+    if name in MIXED and backend.capabilities.ordered:
+        pytest.skip("it mixes keys that cannot be compared")
 
     class Protocol(mapping_tests.TestHashMappingProtocol):
         type2test = backend.type
