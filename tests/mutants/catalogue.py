@@ -21,6 +21,9 @@ REPLICA = "plugins/intermodal_nr/replica.py"
 READERS = "plugins/intermodal_nr/readers.py"
 LOG = "plugins/intermodal_nr/memory_log.py"
 LANES = "plugins/intermodal_cnr/_lanes.py"
+NODE = "plugins/intermodal_btree/_node.py"
+TREE = "plugins/intermodal_btree/_tree.py"
+SCAN = "plugins/intermodal_btree/_scan.py"
 
 TABLES = "core/intermodal/tables.py"
 HOPSCOTCH = "plugins/intermodal_hopscotch/_table.py"
@@ -34,6 +37,11 @@ SCHEDULED = "tests/test_reclamation_schedules.py"
 DEFECTS = "tests/test_replication_defects.py"
 RECLAIMED = "tests/test_swiss_schedules.py::test_nothing_is_looked_at_that_may_have_been_freed"
 HOMES = "tests/test_homes_schedules.py"
+TREES = "tests/test_btree_schedules.py"
+TREE_OPERATIONS = f"{TREES}::test_two_operations_take_effect_one_after_the_other"
+TREE_REUSE = f"{TREES}::test_several_operations_take_effect_in_some_order"
+TREE_ORDERS = f"{TREES}::test_the_memory_orders_suffice"
+TREE_SCANS = f"{TREES}::test_a_scan_finds_what_stays_exactly_once"
 OWN_VIEW = f"{INTERRUPTIONS}::test_an_operation_that_its_own_view_interrupts_keeps_to_its_table"
 
 
@@ -797,6 +805,25 @@ MUTANTS = [
         probe="hashes_are_those_of_python",
     ),
     Mutant(
+        name="the end of a str is a NUL in its word",
+        file=HEADER,
+        edits=(
+            (
+                "PyUnicode_1BYTE_DATA(key) + length - 8) + ones) <<",
+                "PyUnicode_1BYTE_DATA(key) + length - 8)) <<",
+            ),
+        ),
+        why="a short str and the same with NUL behind it have one word, and are taken for one key",
+        probe="words_are_ordered_as_keys_are",
+    ),
+    Mutant(
+        name="a search for a place goes on behind the last word",
+        file=HEADER,
+        edits=(("    if (below > last) below = last; ", "    "),),
+        why="what lies behind is counted, or memory that is not there is read",
+        probe="places_are_found",
+    ),
+    Mutant(
         name="strings are compared without their lengths",
         file=HEADER,
         edits=(
@@ -1082,6 +1109,115 @@ MUTANTS = [
         ),
         why="a wrong byte is executed",
         test="tests/test_file_log.py::test_a_wrong_byte_is_found_by_its_checksum",
+    ),
+    # ---- the B+ tree -----------------------------------------------------------------------------------
+    Mutant(
+        name="a leaf is not looked at again after a value was loaded",
+        file=TREE,
+        edits=(
+            (
+                "        if is_unchanged(leaf, meta) and found >= 0:\n            return value\n\n\ndef write(",
+                "        if found >= 0:\n            return value\n\n\ndef write(",
+            ),
+        ),
+        why="the entry was removed and its place used again: another key's value",
+        test=f"{TREE_REUSE}[roomy-get(30) | pop(30) | insert(35)]",
+    ),
+    Mutant(
+        name="a parent is not looked at again after its child",
+        file=TREE,
+        edits=(
+            (
+                "            if not is_unchanged(node, meta):\n                break\n            node = child\n",
+                "            node = child\n",
+            ),
+        ),
+        why="the child's node is another leaf by now: keys that are there are missed",
+        test=f"{TREES}::test_a_node_that_is_used_again_is_not_taken_for_what_it_was[get(30)]",
+    ),
+    Mutant(
+        name="a leaf is locked whatever its version",
+        file=TREE,
+        edits=(
+            (
+                ("            return NO_ROOM, None\n        if not try_lock(leaf + META, meta):\n"),
+                (
+                    "            return NO_ROOM, None\n        meta = load(leaf + META, ACQUIRE) & ~LOCKED\n"
+                    "        if not try_lock(leaf + META, meta):\n"
+                ),
+            ),
+        ),
+        why="another thread has inserted the key meanwhile: it is there twice",
+        test=f"{TREE_OPERATIONS}[roomy-insert(35) | insert(35)]",
+    ),
+    Mutant(
+        name="a change of a node has no fence before its first store",
+        file=NODE,
+        edits=(
+            (
+                "    fence(RELEASE)  # after the lock was taken, before anything is stored: see the racing lines\n",
+                "",
+            ),
+        ),
+        why="a reader finds the permutation of another version, and no newer version",
+        test=f"{TREES}::test_a_permutation_that_is_written_again_is_not_taken_for_what_it_was",
+    ),
+    Mutant(
+        name="a second look at a node has no fence before it",
+        file=NODE,
+        edits=(("    fence(ACQUIRE)\n    return (load(node + META", "    return (load(node + META"),),
+        why="the second look may come before what it is to prove",
+        test=f"{TREES}::test_a_permutation_that_is_written_again_is_not_taken_for_what_it_was",
+    ),
+    Mutant(
+        name="writers do not look whether the tree is frozen",
+        file=TREE,
+        edits=(
+            (
+                "    light_fence()\n    return load(shared + FROZEN, RELAXED) & LOCKED != 0\n",
+                "    return False\n",
+            ),
+        ),
+        why="a snapshot has an entry that is being removed",
+        test=f"{TREE_ORDERS}[roomy-snapshot | pop(30)]",
+    ),
+    Mutant(
+        name="a snapshot has no heavy fence",
+        file=TREE,
+        edits=(("                    heavy_fence()\n", ""),),
+        why="it does not see the lock of a writer that has not seen FROZEN",
+        test=f"{TREE_ORDERS}[roomy-snapshot | pop(30)]",
+    ),
+    Mutant(
+        name="a step of a scan does not look at its leaf again",
+        file=SCAN,
+        edits=(
+            (
+                "            return is_unchanged(leaf, meta)\n        if meta & LOCKED",
+                "            return True\n        if meta & LOCKED",
+            ),
+        ),
+        why="entries that are removed meanwhile come as nothing",
+        test=f"{TREE_SCANS}[full-pop(30)-False]",
+    ),
+    Mutant(
+        name="a scan goes on behind the bound of its leaf",
+        file=SCAN,
+        edits=(
+            (
+                "        self.near = Bound(key, not self.reverse)\n",
+                "        self.near = Bound(key, False)\n",
+            ),
+        ),
+        why="ascending, the least key of a leaf is missed",
+        test=f"{TREE_SCANS}[crowded-insert(35)-False]",
+    ),
+    Mutant(
+        name="equal words are taken for equal keys",
+        file=NODE,
+        edits=(("    return kind == INT_KEY or word & 255 == 0\n", "    return True\n"),),
+        why="strings that differ behind the eighth byte are one key",
+        test="tests/test_btree.py::test_all_that_depends_on_order_is_what_a_sorted_list_says[62 a node-short]",
     ),
     # ---- the reference machine -------------------------------------------------------------------------
     Mutant(
