@@ -60,6 +60,43 @@ def test_no_mypy_at_all_is_refused_in_the_same_words(project, monkeypatch):
         build.mypycify(project)
 
 
+@pytest.mark.parametrize(
+    "source",
+    [
+        "from intermodal.plugins import ConcurrentMap\nclass Mine(ConcurrentMap): ...\n",
+        "from intermodal.tables import Table as T\nclass Mine(T): ...\n",
+        "import intermodal.maps\nclass Mine(intermodal.maps.ConcurrentMap): ...\n",
+        "import intermodal as im\nclass Mine(im.ConcurrentMap[str, int]): ...\n",
+        "from intermodal_swiss._map import SwissView\nclass Mine(SwissView): ...\n",
+    ],
+)
+def test_a_class_with_a_base_of_intermodals_is_not_compiled(project, source):
+    """It would compile, and crash the interpreter when it is used. The message says what to do instead."""
+    (file := build.Path("mine.py")).write_text(source)
+    with pytest.raises(
+        TypeError, match=r"mine\.py, line 2: Mine cannot be compiled.* leave the class interp"
+    ):
+        build.mypycify({"mine": [str(file)]})
+
+
+@pytest.mark.parametrize(
+    ("source", "groups"),
+    [
+        ("from intermodal.errors import IntermodalError\nclass Mine(IntermodalError): ...\n", {}),
+        ("from mine.base import ConcurrentMap\nclass Mine(ConcurrentMap): ...\n", {}),
+        ("from intermodal.maps import ConcurrentMap\nclass Mine(ConcurrentMap): ...\n", {"intermodal": []}),
+        (
+            "from intermodal.maps import ConcurrentMap\n@f(native_class=False)\nclass Mine(ConcurrentMap): ...\n",
+            {},
+        ),
+    ],
+)
+def test_other_classes_are_compiled(project, source, groups):
+    """Exceptions, a plugin's own, those that are compiled together with their base, and ones left as they are."""
+    (file := build.Path("mine.py")).write_text(source)
+    build._check_bases({"mine": [str(file)], **groups})
+
+
 @pytest.mark.parametrize("value", ["1", "yes"])
 def test_a_pure_build_compiles_nothing(project, monkeypatch, value):
     """And needs no mypy, of whatever version."""

@@ -18,6 +18,7 @@ Imported only while building; needs mypy and setuptools, which are not runtime d
 
 from __future__ import annotations
 
+import ast
 import importlib.metadata
 import importlib.util
 import os
@@ -30,7 +31,7 @@ from typing import TYPE_CHECKING, Final
 from intermodal._mode import COMPILED
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from setuptools import Extension  # type: ignore[import-untyped, unused-ignore]  # some install stubs for it
 
@@ -146,6 +147,47 @@ def _check_mypy() -> None:
         )
 
 
+def _check_bases(groups: Mapping[str, Sequence[str]]) -> None:
+    """Raise TypeError for a class that would be compiled with a base of intermodal's.
+
+    mypyc does not know how the objects of another distribution's native classes are laid out: the class would
+    compile, and crash the interpreter when it is used.
+    """
+    for path in (path for paths in groups.values() for path in paths):
+        tree = ast.parse(Path(path).read_text(encoding="utf-8"), path)
+        foreign = set(_imported(tree, groups))
+        for each in ast.walk(tree):
+            if not isinstance(each, ast.ClassDef) or any(map(_keeps_interpreted, each.decorator_list)):
+                continue
+            for base in each.bases:
+                if ast.unparse(base).split("[")[0].split(".")[0] in foreign:
+                    raise TypeError(
+                        f"{path}, line {each.lineno}: {each.name} cannot be compiled, its base "
+                        f"{ast.unparse(base)} is of another distribution: leave the class interpreted, and "
+                        "compile an engine that it uses"
+                    )
+
+
+def _imported(tree: ast.Module, groups: Mapping[str, Sequence[str]]) -> Iterator[str]:
+    """Yield the names that a module imports from intermodal, where that is not compiled with it."""
+    for each in ast.walk(tree):
+        if not isinstance(each, (ast.Import, ast.ImportFrom)):
+            continue
+        for alias in each.names:
+            module = alias.name if isinstance(each, ast.Import) else each.module or ""
+            package = module.partition(".")[0]
+            foreign = package.startswith("intermodal") and package not in groups
+            if foreign and module != "intermodal.errors":  # exceptions are laid out as Python's
+                yield (alias.asname or alias.name).partition(".")[0]
+
+
+def _keeps_interpreted(decorator: ast.expr) -> bool:
+    return isinstance(decorator, ast.Call) and any(
+        keyword.arg == "native_class" and isinstance(keyword.value, ast.Constant) and not keyword.value.value
+        for keyword in decorator.keywords
+    )
+
+
 def _compile_flags() -> list[str]:
     flags = ["-include", str(_HEADER)]
     if sys.platform != "win32":
@@ -173,6 +215,7 @@ def mypycify(groups: Mapping[str, Sequence[str]], *, mypy_options: Sequence[str]
 
     Raises:
         RuntimeError: the installed mypy is not the pinned version.
+        TypeError: a class to be compiled has a base of intermodal's, which mypyc cannot do.
 
     Environment:
         INTERMODAL_PURE=1 compiles nothing. INTERMODAL_DEBUG=1 checks every address.
@@ -184,6 +227,7 @@ def mypycify(groups: Mapping[str, Sequence[str]], *, mypy_options: Sequence[str]
     if pure_requested() or not (COMPILED or "intermodal" in groups):
         return []
     _check_mypy()
+    _check_bases(groups)
     _register_operations()
     import mypyc
     from mypyc.build import mypycify as compile_modules
