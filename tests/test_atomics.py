@@ -759,6 +759,7 @@ def test_guarded_keys_are_compared_as_others_while_the_witness_is_the_era(machin
         machine.object_exchange(slot, stored, None)
         expected = machine.key_equals(slot, key)
         assert machine.key_equals_guarded(slot, key, witness, 5) == expected, (type(stored), type(key))
+        assert machine.key_equals_kept(slot, key) == expected, (type(stored), type(key))
         assert machine.key_equals_guarded(slot, key, witness, 6) == (1 if stored is key else -1)
 
 
@@ -1021,6 +1022,63 @@ def test_reachability_fence_keeps_nothing(machine):
     assert references(value) == before
 
 
+# ---- cells ------------------------------------------------------------------------------------------------
+
+
+def test_ones_are_counted_in_all_64_bits(machine):
+    """The sign too."""
+    assert [machine.count_ones(bits) for bits in (0, 1, 6, -1, -(1 << 63), (1 << 62) - 1)] == [
+        0,
+        1,
+        2,
+        64,
+        1,
+        62,
+    ]
+
+
+def test_two_slots_share_an_object(machine):
+    """Each keeps it; an empty one shares nothing."""
+    block = machine.block(0, 3)
+    first, second, third = (block.objects_address + 8 * number for number in range(3))
+    value = object()
+    machine.object_store(first, value)
+    machine.object_share(first, second)
+    assert machine.object_take(first, None) is value
+    assert machine.object_load(second, None) is value
+    machine.object_share(first, third)
+    assert machine.object_is_empty(third)
+
+
+def test_a_cell_is_kept_by_the_slot_that_holds_it():
+    """Slots lie between its words, and die with it. Interpreted callers of a compiled installation get none."""
+    if intermodal.__compiled__:
+        with pytest.raises(NotImplementedError, match="cells are for compiled code"):
+            atomics.cell_new(1, 1, 1)
+        return
+    block = memory.Block(0, 1)
+    cell = atomics.cell_new(3, 1, 2)
+    address = atomics.cell_address(cell)
+    value = {"weakly referenced"}
+    for number in (0, 1, 2, 4, 5):
+        atomics.store(address + 8 * number, number, RELAXED)
+    atomics.object_store(address + 24, value)
+    assert [atomics.load(address + 8 * number, RELAXED) for number in (0, 1, 2, 4, 5)] == [0, 1, 2, 4, 5]
+    for number in (-1, 3, 6):
+        with pytest.raises(AddressError):
+            atomics.load(address + 8 * number, RELAXED)
+    with pytest.raises(AddressError):
+        atomics.object_load(address + 32, None)
+    atomics.object_store(block.objects_address, cell)
+    del cell
+    assert atomics.cell_of(block.objects_address) == address
+    assert atomics.object_load(address + 24, None) is value
+    atomics.object_take(block.objects_address, None)
+    assert atomics.cell_of(block.objects_address) == 0
+    with pytest.raises(AddressError):
+        atomics.load(address, RELAXED)
+
+
 # ---- addresses --------------------------------------------------------------------------------------------
 
 
@@ -1050,7 +1108,7 @@ def calls(machine, address):
 
 
 ON_SLOTS = {
-    *("key_equals", "key_equals_guarded", "key_compare"),
+    *("cell_of", "key_equals", "key_equals_guarded", "key_equals_kept", "key_compare"),
     *("stored_hash", "stored_key_is_str", "stored_dict_get"),
 }
 

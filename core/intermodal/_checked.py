@@ -133,6 +133,10 @@ def count_trailing_zeros(bits: i64) -> i64:
     return atomics.count_trailing_zeros(bits)
 
 
+def count_ones(bits: i64) -> i64:
+    return atomics.count_ones(bits)
+
+
 def mix(value: i64) -> i64:
     return atomics.mix(value)
 
@@ -220,6 +224,12 @@ def object_copy(source: i64, target: i64) -> None:
     atomics.object_copy(source, target)
 
 
+def object_share(source: i64, target: i64) -> None:
+    memory.check_slot(source)
+    memory.check_slot(target)
+    atomics.object_share(source, target)
+
+
 def object_forget(address: i64) -> None:
     memory.check_slot(address)
     atomics.object_forget(address)
@@ -268,6 +278,11 @@ def key_equals_guarded(address: i64, key: object, witness: i64, era: i64) -> i64
     if atomics.load(witness, atomics.ACQUIRE) != era:
         return -1
     return atomics.key_equals(address, key)
+
+
+def key_equals_kept(address: i64, key: object) -> i64:
+    memory.check_slot(address)
+    return atomics.key_equals_kept(address, key)
 
 
 def key_is_str(key: object) -> bool:
@@ -324,6 +339,26 @@ def stored_dict_get(address: i64, key: object, fallback: object) -> object:
 
 def reachability_fence(value: object) -> None:
     atomics.reachability_fence(value)
+
+
+# ---- cells: their addresses are in no registry, so nothing here could check them --------------------------
+
+
+def _refuse_cells() -> NotImplementedError:
+    return NotImplementedError("cells are for compiled code, or for a pure installation")
+
+
+def cell_new(words: i64, objects: i64, more_words: i64) -> object:  # noqa: ARG001
+    raise _refuse_cells()
+
+
+def cell_address(cell: object) -> i64:  # noqa: ARG001
+    raise _refuse_cells()
+
+
+def cell_of(address: i64) -> i64:
+    memory.check_slot(address)
+    raise _refuse_cells()
 
 
 # ---- blocks: compiled intermodal.memory alone calls the inlined ones --------------------------------------

@@ -32,13 +32,17 @@ _STORE_ORDERS: Final = (0, 2, 4)
 
 
 class Storage:
-    """The memory of one block: words, then object slots, both addressed from ``base``."""
+    """The memory of one block or cell: words, then object slots, both addressed from ``base``.
 
-    __slots__ = ("__weakref__", "base", "objects", "objects_base", "words")
+    Of a cell's words, those from *front* on are addressed after the slots.
+    """
+
+    __slots__ = ("__weakref__", "base", "front", "objects", "objects_base", "words")
 
     def __init__(self, words: int, objects: int) -> None:
         self.base = next(_block_numbers) << _BLOCK_SHIFT
         self.objects_base = self.base + (words * 8 + 63) // 64 * 64
+        self.front = words
         self.words: list[int] = [0] * words
         self.objects: list[Any] = [_EMPTY] * objects
 
@@ -62,6 +66,9 @@ def _storage(address: int) -> Storage:
 def _word(address: int) -> tuple[list[int], int]:
     storage = _storage(address)
     index, rest = divmod(address - storage.base, 8)
+    if index >= storage.front:
+        behind = index - len(storage.objects)
+        index = behind if behind >= storage.front else len(storage.words)
     if rest or index >= len(storage.words):
         raise AddressError(f"address {address:#x} is not that of a word of its block")
     return storage.words, index
@@ -303,6 +310,10 @@ def count_trailing_zeros(bits: int) -> int:
     return ((bits & -bits) & _WORD_MASK).bit_length() - 1
 
 
+def count_ones(bits: int) -> int:
+    return (bits & _WORD_MASK).bit_count()
+
+
 def mix(value: int) -> int:
     product = ((value & _WORD_MASK) ^ 0x9E3779B97F4A7C15) * 0xBF58476D1CE4E5B9
     return _signed(product ^ (product >> 64))
@@ -411,6 +422,10 @@ def object_copy(source: int, target: int) -> None:
     object_store(target, slots[index])
 
 
+def object_share(source: int, target: int) -> None:
+    object_copy(source, target)
+
+
 def object_forget(address: int) -> None:
     object_store(address, _EMPTY)
 
@@ -469,6 +484,10 @@ def _compare_keys(stored: object, key: object) -> int:
     if stored_type is key_type or (stored_type in _NUMBERS and key_type in _NUMBERS):
         return int(stored == key)
     return 0
+
+
+def key_equals_kept(address: int, key: object) -> int:
+    return key_equals(address, key)
 
 
 def key_is_str(key: object) -> bool:
@@ -543,6 +562,33 @@ def _look_up(stored: object, key: object, fallback: object) -> object:
 
 def reachability_fence(value: object) -> None:
     pass
+
+
+# ---- cells ------------------------------------------------------------------------------------------------
+
+
+def cell_new(words: int, objects: int, more_words: int) -> Storage:
+    cell = block_new(words + more_words, objects)
+    cell.objects_base = cell.base + words * 8
+    cell.front = words
+    return cell
+
+
+def cell_address(cell: Storage) -> int:
+    return cell.base
+
+
+def cell_of(address: int) -> int:
+    slots, index = _slot(address)
+    return _address_of(slots[index])
+
+
+def _address_of(held: Any) -> int:
+    """Return what :func:`cell_of` says of a slot that holds *held*."""
+    if held is _EMPTY:
+        return 0
+    base: int = held.base
+    return base
 
 
 # ---- blocks -----------------------------------------------------------------------------------------------

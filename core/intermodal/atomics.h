@@ -11,6 +11,7 @@
 #pragma once
 #include <Python.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <string.h>
 #include "pythoncapi_compat.h"
@@ -34,6 +35,7 @@
 
 #define IM_ALWAYS static inline __attribute__((always_inline, unused))
 #define IM_COLD static __attribute__((noinline, cold, unused))
+#define IM_WARM static __attribute__((noinline, unused))
 
 /* ---- debug builds: every address lies in a live block ------------------------------------------------- */
 
@@ -230,6 +232,8 @@ IM_ALWAYS int64_t im_match_bytes(int64_t address, int64_t byte) {
 
 IM_ALWAYS int64_t im_count_trailing_zeros(int64_t bits) { return __builtin_ctzll((uint64_t)bits); }
 
+IM_ALWAYS int64_t im_count_ones(int64_t bits) { return __builtin_popcountll((uint64_t)bits); }
+
 typedef unsigned __int128 im_u128; /* every 64-bit target of gcc and clang has it */
 
 IM_ALWAYS int64_t im_mix(int64_t value) {
@@ -379,6 +383,11 @@ IM_ALWAYS void im_object_copy(int64_t source, int64_t target) {
     __atomic_store_n(im_slot(target), im_slot_peek(source), __ATOMIC_RELEASE);
 }
 
+/* What the source holds stays alive while its slot keeps it, and was made ready for TryIncRef when stored. */
+IM_ALWAYS void im_object_share(int64_t source, int64_t target) {
+    __atomic_store_n(im_slot(target), Py_XNewRef(im_slot_peek(source)), __ATOMIC_RELEASE);
+}
+
 IM_ALWAYS void im_object_forget(int64_t address) {
     __atomic_store_n(im_slot(address), NULL, __ATOMIC_RELEASE);
 }
@@ -445,6 +454,12 @@ IM_ALWAYS int64_t im_key_equals_guarded(int64_t address, PyObject *key, int64_t 
     if (stored == NULL) return 0;
     if (im_load(witness, IM_ACQUIRE) != era) return -1;
     return im_keys_equal(stored, key);
+}
+
+IM_ALWAYS int64_t im_key_equals_kept(int64_t address, PyObject *key) {
+    PyObject *stored = im_slot_peek(address);
+    if (stored == key) return 1;
+    return stored == NULL ? 0 : im_keys_equal(stored, key);
 }
 
 IM_ALWAYS int64_t im_key_equals(int64_t address, PyObject *key) {
@@ -636,6 +651,120 @@ IM_ALWAYS bool im_stored_key_is_str(int64_t address) {
 }
 
 IM_ALWAYS void im_reachability_fence(PyObject *object) { (void)object; }
+
+/* ---- cells ---------------------------------------------------------------------------------------------
+ * Words, object slots and more words in one object with its header, for nodes: a look-up that follows a slot
+ * is at the words after one load. */
+
+typedef struct {
+    PyObject_VAR_HEAD
+    uint32_t words, slots;
+    int64_t items[1]; /* the words, the slots, the words after them: ob_size in all */
+} im_Cell;
+
+IM_ALWAYS PyObject **im_cell_slots(im_Cell *cell) { return (PyObject **)(cell->items + cell->words); }
+
+IM_COLD int im_cell_traverse(im_Cell *self, visitproc visit, void *arg) {
+    Py_VISIT(Py_TYPE(self));
+    PyObject **slots = im_cell_slots(self);
+    for (uint32_t i = 0; i < self->slots; i++) Py_VISIT(slots[i]);
+    return 0;
+}
+
+IM_COLD int im_cell_clear(im_Cell *self) {
+    PyObject **slots = im_cell_slots(self);
+    for (uint32_t i = 0; i < self->slots; i++)
+        Py_XDECREF(__atomic_exchange_n(&slots[i], NULL, __ATOMIC_ACQ_REL));
+    return 0;
+}
+
+#ifdef INTERMODAL_DEBUG
+/* The registry of intermodal.memory is told of every cell, so that addresses in it can be checked. */
+IM_COLD void im_cell_tell(const char *function, im_Cell *cell) {
+#if PY_VERSION_HEX >= 0x030C0000
+    PyObject *saved = PyErr_GetRaisedException();
+#else
+    PyObject *type, *value, *traceback;
+    PyErr_Fetch(&type, &value, &traceback);
+#endif
+    PyObject *memory = PyImport_ImportModule("intermodal.memory");
+    PyObject *done = memory == NULL ? NULL
+        : PyObject_CallMethod(memory, function, "LIIL", (long long)(intptr_t)cell->items, cell->words,
+                              cell->slots, (long long)Py_SIZE(cell) - cell->words - cell->slots);
+    if (done == NULL) PyErr_Clear(); /* the interpreter is being finalized */
+    Py_XDECREF(done);
+    Py_XDECREF(memory);
+#if PY_VERSION_HEX >= 0x030C0000
+    PyErr_SetRaisedException(saved);
+#else
+    PyErr_Restore(type, value, traceback);
+#endif
+}
+#else
+#define im_cell_tell(function, cell) ((void)0)
+#endif
+
+IM_COLD void im_cell_dealloc(im_Cell *self) {
+    PyTypeObject *type = Py_TYPE(self);
+    PyObject_GC_UnTrack(self);
+    Py_TRASHCAN_BEGIN(self, im_cell_dealloc)
+    im_cell_clear(self);
+    im_cell_tell("unregister_cell", self);
+    type->tp_free((PyObject *)self);
+    Py_DECREF(type);
+    Py_TRASHCAN_END
+}
+
+IM_COLD PyTypeObject *im_cell_make_type(PyTypeObject **published) {
+    static PyType_Slot slots[] = {
+        {Py_tp_traverse, (void *)im_cell_traverse},
+        {Py_tp_clear, (void *)im_cell_clear},
+        {Py_tp_dealloc, (void *)im_cell_dealloc},
+        {0, NULL},
+    };
+    static PyType_Spec spec = {
+        .name = "intermodal.atomics._Cell",
+        .basicsize = offsetof(im_Cell, items),
+        .itemsize = sizeof(int64_t),
+        .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_IMMUTABLETYPE |
+                 Py_TPFLAGS_DISALLOW_INSTANTIATION,
+        .slots = slots,
+    };
+    PyTypeObject *created = (PyTypeObject *)PyType_FromSpec(&spec);
+    if (created == NULL) return NULL;
+    PyTypeObject *type = NULL;
+    if (!__atomic_compare_exchange_n(published, &type, created, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) {
+        Py_DECREF(created); /* another thread was first */
+        return type;
+    }
+    return created;
+}
+
+IM_WARM PyObject *im_cell_new(int64_t words, int64_t objects, int64_t more_words) {
+    static PyTypeObject *published = NULL;
+    PyTypeObject *type = __atomic_load_n(&published, __ATOMIC_ACQUIRE);
+    if (type == NULL && (type = im_cell_make_type(&published)) == NULL) return NULL;
+    if (((uint64_t)words | (uint64_t)objects | (uint64_t)more_words) >> 31) {
+        PyErr_Format(PyExc_ValueError, "a cell cannot have %lld words, %lld object slots and %lld words",
+                     (long long)words, (long long)objects, (long long)more_words);
+        return NULL;
+    }
+    im_Cell *cell = PyObject_GC_NewVar(im_Cell, type, (Py_ssize_t)(words + objects + more_words));
+    if (cell == NULL) return NULL;
+    cell->words = (uint32_t)words;
+    cell->slots = (uint32_t)objects;
+    memset(cell->items, 0, (size_t)(words + objects + more_words) * 8);
+    PyObject_GC_Track(cell);
+    im_cell_tell("register_cell", cell);
+    return (PyObject *)cell;
+}
+
+IM_ALWAYS int64_t im_cell_address(PyObject *cell) { return (int64_t)(intptr_t)((im_Cell *)cell)->items; }
+
+IM_ALWAYS int64_t im_cell_of(int64_t address) {
+    PyObject *cell = im_slot_peek(address);
+    return cell == NULL ? 0 : im_cell_address(cell);
+}
 
 /* ---- blocks --------------------------------------------------------------------------------------------
  * Zeroed memory that a Python object owns: words first, then object slots, which the cyclic GC visits.

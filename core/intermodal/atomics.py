@@ -161,6 +161,11 @@ def count_trailing_zeros(bits: i64) -> i64:
     return _machine.count_trailing_zeros(bits)
 
 
+def count_ones(bits: i64) -> i64:
+    """Return the number of bits of *bits* that are set, of all 64."""
+    return _machine.count_ones(bits)
+
+
 def mix(value: i64) -> i64:
     """Return *value* with its entropy spread over all 64 bits (``hash(i) == i`` in Python)."""
     return _machine.mix(value)
@@ -271,6 +276,14 @@ def object_copy(source: i64, target: i64) -> None:
     _machine.object_copy(source, target)
 
 
+def object_share(source: i64, target: i64) -> None:
+    """Let the empty slot *target* hold what *source* holds as well, if anything. RELEASE.
+
+    The caller keeps *source* as it is, and fills *target* before anybody else sees it.
+    """
+    _machine.object_share(source, target)
+
+
 def object_forget(address: i64) -> None:
     """Empty the slot at *address* without giving up a reference: the other half of a move. RELEASE."""
     _machine.object_forget(address)
@@ -323,6 +336,14 @@ def key_equals_guarded(address: i64, key: object, witness: i64, era: i64) -> i64
     For a section of :mod:`intermodal.reclamation`; see :func:`object_load_guarded`.
     """
     return _machine.key_equals_guarded(address, key, witness, era)
+
+
+def key_equals_kept(address: i64, key: object) -> i64:
+    """Do what :func:`key_equals` does without counting a reference.
+
+    The caller keeps the object that owns the slot, and nobody changes the slot while that is alive.
+    """
+    return _machine.key_equals_kept(address, key)
 
 
 def key_is_str(key: object) -> bool:
@@ -393,6 +414,37 @@ def stored_dict_get(address: i64, key: object, fallback: object) -> object:
 def reachability_fence(value: object) -> None:
     """Keep *value* alive until here; compiled code drops a local variable after its last use."""
     _machine.reachability_fence(value)
+
+
+# ---- cells ------------------------------------------------------------------------------------------------
+# A cell is an object that consists of words, object slots right after them, and more words right after those:
+# the node of a linked structure. It lives as long as a slot or a variable holds it, and drops what its slots
+# hold when it dies. Compiled, it is one piece of memory, so that to follow a slot to a cell is one load.
+
+
+def cell_new(words: i64, objects: i64, more_words: i64) -> object:
+    """Return a new cell of *words* and *more_words* zero words around *objects* empty slots.
+
+    Raises MemoryError.
+
+    For compiled callers, and for all in a pure installation: no registry knows cells, so interpreted callers
+    of a compiled one could not have their addresses checked, and get NotImplementedError.
+    """
+    return _machine.cell_new(words, objects, more_words)
+
+
+def cell_address(cell: object) -> i64:
+    """Return the address of the first word of *cell*; its slots follow the words. The caller keeps it."""
+    return _machine.cell_address(cell)
+
+
+def cell_of(address: i64) -> i64:
+    """Return the address of the first word of the cell in the slot at *address*, 0 if it is empty. ACQUIRE.
+
+    It counts no reference: the caller is in a section of :mod:`intermodal.reclamation`, or keeps what owns
+    the slot, which nobody changes, or has the GIL and runs nothing that could drop the cell meanwhile.
+    """
+    return _machine.cell_of(address)
 
 
 # ---- blocks: for intermodal.memory only -------------------------------------------------------------------

@@ -74,6 +74,24 @@ def check_slot(address: int) -> None:
     _check(True, address, _WORD)
 
 
+def register_cell(address: int, words: int, objects: int, more_words: int) -> None:
+    """Enter a cell; debug builds do, so that addresses in it can be checked."""
+    slots = address + words * _WORD
+    end = slots + objects * _WORD
+    _register(False, address, slots)
+    _register(True, slots, end)
+    _register(False, end, end + more_words * _WORD)
+
+
+def unregister_cell(address: int, words: int, objects: int, more_words: int) -> None:
+    """Undo :func:`register_cell`."""
+    slots = address + words * _WORD
+    end = slots + objects * _WORD
+    _unregister(False, address, slots)
+    _unregister(True, slots, end)
+    _unregister(False, end, end + more_words * _WORD)
+
+
 @final
 class Block:
     """Zeroed, 64-byte-aligned memory of *words* 64-bit words and *objects* object slots.

@@ -242,6 +242,9 @@ class ScheduledMachine:
     def object_copy(self, source: int, target: int) -> None:
         self.object_store(target, self._slot(source, RELAXED))
 
+    def object_share(self, source: int, target: int) -> None:
+        self.object_copy(source, target)
+
     def object_forget(self, address: int) -> None:
         self.object_store(address, _EMPTY)
 
@@ -258,6 +261,14 @@ class ScheduledMachine:
     def object_is_empty(self, address: int) -> bool:
         return self._slot(address) is _EMPTY
 
+    # ---- cells ------------------------------------------------------------------------------------------
+
+    def cell_of(self, address: int) -> int:
+        cell = self._slot(address)
+        if cell is not _EMPTY:
+            _check_held(cell)
+        return reference._address_of(cell)
+
     # ---- keys -------------------------------------------------------------------------------------------
 
     def key_equals(self, address: int, key: object) -> int:
@@ -272,6 +283,12 @@ class ScheduledMachine:
         if self.load(witness, ACQUIRE) != era:
             return -1
         _check_held(stored)
+        return reference._compare_keys(stored, key)
+
+    def key_equals_kept(self, address: int, key: object) -> int:
+        stored = self._slot(address)
+        if stored is not key and stored is not _EMPTY:
+            _check_held(stored)
         return reference._compare_keys(stored, key)
 
     def key_compare(self, address: int, key: object) -> int:
