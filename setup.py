@@ -63,6 +63,14 @@ COMPILED = {
         "plugins/intermodal_swiss/_state.py",
         "plugins/intermodal_swiss/_table.py",
     ],
+    "intermodal_trie": [
+        "plugins/intermodal_trie/_check.py",
+        "plugins/intermodal_trie/_iterate.py",
+        "plugins/intermodal_trie/_map.py",
+        "plugins/intermodal_trie/_nodes.py",
+        "plugins/intermodal_trie/_read.py",
+        "plugins/intermodal_trie/_state.py",
+    ],
 }
 
 setup(ext_modules=mypycify(COMPILED))

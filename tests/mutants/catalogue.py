@@ -24,6 +24,9 @@ LANES = "plugins/intermodal_cnr/_lanes.py"
 NODE = "plugins/intermodal_btree/_node.py"
 TREE = "plugins/intermodal_btree/_tree.py"
 SCAN = "plugins/intermodal_btree/_scan.py"
+TRIE = "plugins/intermodal_trie/_state.py"
+TRIE_READ = "plugins/intermodal_trie/_read.py"
+TRIE_NODES = "plugins/intermodal_trie/_nodes.py"
 
 TABLES = "core/intermodal/tables.py"
 HOPSCOTCH = "plugins/intermodal_hopscotch/_table.py"
@@ -42,6 +45,9 @@ TREE_OPERATIONS = f"{TREES}::test_two_operations_take_effect_one_after_the_other
 TREE_REUSE = f"{TREES}::test_several_operations_take_effect_in_some_order"
 TREE_ORDERS = f"{TREES}::test_the_memory_orders_suffice"
 TREE_SCANS = f"{TREES}::test_a_scan_finds_what_stays_exactly_once"
+SNAPSHOT = "tests/test_trie_schedules.py::test_a_snapshot_does_not_change"
+SNAPSHOT_SEEN_LATE = "tests/test_trie_schedules.py::test_a_snapshot_is_right_where_stores_are_seen_late"
+TOMBS = "tests/test_trie_schedules.py::test_two_operations_take_effect_one_after_the_other"
 OWN_VIEW = f"{INTERRUPTIONS}::test_an_operation_that_its_own_view_interrupts_keeps_to_its_table"
 
 
@@ -1218,6 +1224,105 @@ MUTANTS = [
         edits=(("    return kind == INT_KEY or word & 255 == 0\n", "    return True\n"),),
         why="strings that differ behind the eighth byte are one key",
         test="tests/test_btree.py::test_all_that_depends_on_order_is_what_a_sorted_list_says[62 a node-short]",
+    ),
+    # ---- the trie ----------------------------------------------------------------------------------------
+    Mutant(
+        name="a node of the trie counts from the start",
+        file=TRIE,
+        edits=((" | PENDING, RELAXED)", ", RELAXED)"),),
+        why="the same, seen by who meets it before it is decided",
+        test=SNAPSHOT,
+    ),
+    Mutant(
+        name="who meets an undecided node of the trie takes it",
+        file=TRIE_READ,
+        edits=(("    if decision == COMMITTED:\n", "    if decision != FAILED:\n"),),
+        why="a snapshot has a write that is taken back",
+        test=SNAPSHOT,
+    ),
+    Mutant(
+        name="the last decision on a node of the trie counts, not the first",
+        file=TRIE_READ,
+        edits=(
+            (
+                "    compare_exchange(node + STATE, flags | PENDING, flags | (",
+                "    store(node + STATE, flags | (",
+            ),
+        ),
+        why="a snapshot's reader has decided against the write, the writer for it",
+        test=SNAPSHOT,
+    ),
+    Mutant(
+        name="a failed node of the trie is taken",
+        file=TRIE_READ,
+        edits=(("    if decision == FAILED:\n", "    if False:\n"),),
+        why="what was never written is read, from the time it is put in until it is taken back",
+        test=SNAPSHOT,
+    ),
+    Mutant(
+        name="a node of the trie is decided without a fence",
+        file=TRIE_READ,
+        edits=(("    fence(SEQ_CST)\n", ""),),
+        why="the writer sees no snapshot yet, and the snapshot no node",
+        test=SNAPSHOT_SEEN_LATE,
+    ),
+    Mutant(
+        name="a snapshot of the trie is read without a fence",
+        file=TRIE,
+        edits=(("            fence(SEQ_CST)\n", ""),),
+        why="the same, from the other side",
+        test=SNAPSHOT_SEEN_LATE,
+    ),
+    Mutant(
+        name="a changed root of the trie is taken for a snapshot",
+        file=TRIE_NODES,
+        edits=(
+            (
+                "    return load(node + STATE, RELAXED) & LIST\n",
+                "    return load(node + STATE, RELAXED) & 20\n",
+            ),
+        ),
+        why="the branches below it are of its own generation, and change",
+        test="tests/test_trie.py::test_snapshots_stay_as_they_were",
+    ),
+    Mutant(
+        name="a node of the trie is decided without a look at the root",
+        file=TRIE_READ,
+        edits=(
+            (
+                "    current = generation_of(root) == load(branch + BRANCH_GENERATION, RELAXED)\n",
+                "    current = True\n",
+            ),
+        ),
+        why="a write that began before a snapshot changes it afterwards",
+        test=SNAPSHOT,
+    ),
+    Mutant(
+        name="a tomb of the trie is written to",
+        file=TRIE,
+        edits=(("        if load(at + STATE, RELAXED) & TOMB:\n", "        if False:\n"),),
+        why="another thread puts what was left of it into the node above",
+        test=TOMBS,
+    ),
+    Mutant(
+        name="a node of the trie is put in whatever is there by now",
+        file=TRIE,
+        edits=(
+            ("    if not object_compare_exchange(branch + MAIN, old, new):\n        return False\n", ""),
+            (
+                "    object_store(previous_slot(inside), old)\n",
+                "    object_store(previous_slot(inside), old)\n    object_store(branch + MAIN, new)\n",
+            ),
+        ),
+        why="what was written meanwhile is lost",
+        test=TOMBS,
+    ),
+    Mutant(
+        name="a removal from the trie fails for want of memory after it has succeeded",
+        file=TRIE,
+        edits=(("    with suppress(MemoryError):", "    with suppress(KeyError):"),),
+        why="who is told that it failed finds the entry gone",
+        test="tests/test_trie.py::test_memory_that_cannot_be_had_leaves_the_map_as_it_was",
     ),
     # ---- the reference machine -------------------------------------------------------------------------
     Mutant(
