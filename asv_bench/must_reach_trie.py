@@ -28,7 +28,8 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 import immutables
-from must_reach import numbers, write_into
+from figures import write_into
+from must_reach import numbers
 
 from intermodal import open_map
 from intermodal.bench.contenders import gil_enabled
