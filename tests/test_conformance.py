@@ -12,13 +12,21 @@ import attrs
 import pytest
 from helpers import sample
 from helpers.broken import BROKEN
-from helpers.minimal import MANIFOLD, MINIMAL
+from helpers.minimal import MANIFOLD, MINIMAL, PUBLISHED
 
 import intermodal
 from intermodal.capabilities import Capabilities
 from intermodal.testing.conformance import conformance_suite
 from intermodal.testing.lifetimes import Ledger
-from intermodal.testing.promises import UNTESTED, applies, covered, every_declaration, promised, unpromised
+from intermodal.testing.promises import (
+    UNTESTED,
+    applies,
+    covered,
+    every_declaration,
+    exactly,
+    promised,
+    unpromised,
+)
 from intermodal.testing.subjects import subjects_of
 from intermodal.testing.suite import every_test
 from intermodal.testing.threads import PATIENCE, HangError, run_threads
@@ -30,6 +38,9 @@ HERE = Path(__file__).parent
 TestContract = conformance_suite(MINIMAL)
 TestDeclarationsOfManifold = conformance_suite(MANIFOLD).TestDeclarations
 TestIterationOfManifold = conformance_suite(MANIFOLD).TestIteration
+TestOperationsOfPublished = conformance_suite(PUBLISHED).TestOperations
+TestPublicationOfPublished = conformance_suite(PUBLISHED).TestPublication
+TestMultiValuesOfPublished = conformance_suite(PUBLISHED).TestMultiValues
 
 #: What a reclaimer may change: when objects go, and what readers find who meet writers.
 RECLAIMED = ("HostileKeys", "Lifetimes", "Iteration", "Interrupts", "Forks", "Threads", "Linearizability")
@@ -239,6 +250,10 @@ def test_the_kit_runs_the_tests_that_a_backend_is_to_be_held_to():
     def each_once():
         pass
 
+    @exactly(points="published")
+    def published():
+        pass
+
     @unpromised("snapshot")
     def no_snapshot():
         pass
@@ -247,6 +262,8 @@ def test_the_kit_runs_the_tests_that_a_backend_is_to_be_held_to():
     assert not applies(each_once, weak)
     assert applies(each_once, strong)
     assert applies(no_snapshot, strong)
+    assert applies(published, weak)
+    assert not applies(published, strong)
     assert not applies(no_snapshot, MANIFOLD.capabilities)
 
 

@@ -96,7 +96,8 @@ class Capabilities:
     """
 
     #: What operations on one key promise: ``"linearizable"``, each takes effect at one instant between call
-    #: and return; ``"published"``, writes become visible together when the writer publishes them.
+    #: and return; ``"published"``, writes become visible together when they are published, and until then
+    #: readers see what was published before. Unless told otherwise, a map publishes each write by itself.
     points: Points = attrs.field(validator=_check_level)
 
     #: What iteration yields: ``"snapshot"``, the entries of one moment; ``"each_once"``, every key present
@@ -119,7 +120,7 @@ class Capabilities:
     #: Iteration follows the order of the keys.
     ordered: bool = attrs.field(default=False, validator=_check_bool)
 
-    #: A key may have several values.
+    #: A key may have several values: ``add()``, ``get_all()``, ``remove_value()``.
     multi_value: bool = attrs.field(default=False, validator=_check_bool)
 
     #: ``snapshot()`` gives a consistent read-only mapping.

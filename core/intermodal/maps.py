@@ -14,6 +14,7 @@ import only errors, the sentinel, statistics and the views.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
+from contextlib import nullcontext
 from types import GenericAlias, TracebackType
 from typing import Any, TypeAlias, cast
 
@@ -303,6 +304,57 @@ class ConcurrentMap:
                 self[key] = value
         for name, value in entries.items():
             self[name] = value
+
+    # ---- several values for a key: where multi_value is declared ------------------------------------------
+
+    def add(self, key: Any, value: Any) -> None:  # noqa: ARG002
+        """Give *key* one value more, whatever it has; equal ones are counted.
+
+        The other operations go on to treat the key as one of a mapping: they show one of its values, setting
+        it sets the values to that one, removing it removes all.
+
+        Raises: NotSupported if the backend has one value for a key; the message names those with several.
+        """
+        raise NotSupported("add", type(self).__name__, "multi_value")
+
+    def get_all(self, key: Any) -> tuple[Any, ...]:  # noqa: ARG002
+        """Return the values of *key*, in no order that means anything; () if there are none.
+
+        Raises: NotSupported, as :meth:`add`.
+        """
+        raise NotSupported("get_all", type(self).__name__, "multi_value")
+
+    def remove_value(self, key: Any, value: Any) -> bool:  # noqa: ARG002
+        """Take one value of *key* away that is *value*, or else equals it; return whether there was one.
+
+        Raises: NotSupported, as :meth:`add`.
+        """
+        raise NotSupported("remove_value", type(self).__name__, "multi_value")
+
+    # ---- when writes become visible: where they are published ---------------------------------------------
+
+    def publish(self) -> None:
+        """Make all that was written visible to readers, at one moment.
+
+        Where points are linearizable it is visible already, and this does nothing: a program that publishes
+        works with every backend.
+
+        >>> from intermodal import open_map
+        >>> m = open_map("locked")
+        >>> with m.publishing_every(0):
+        ...     m["a"] = 1
+        ...     m.publish()
+        >>> m["a"]
+        1
+        """
+
+    def publishing_every(self, writes: int = 0) -> Any:  # noqa: ARG002
+        """Return a context manager in which the map publishes after every so many *writes*, of all threads.
+
+        0: only when it is asked to. Unless told otherwise a map publishes each write by itself. At the end
+        all is published, and the map does what it did before. Where points are linearizable, nothing changes.
+        """
+        return nullcontext()
 
     # ---- the whole map ------------------------------------------------------------------------------------
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from types import MappingProxyType
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from helpers.minimal import CAPABILITIES, MANIFOLD, ManifoldMap, MinimalMap
+from helpers.minimal import CAPABILITIES, MANIFOLD, PUBLISHED, ManifoldMap, MinimalMap, PublishedMap
 from intermodal import ABSENT
 from intermodal.testing.subjects import Subject
 
@@ -213,7 +214,7 @@ class IsInvalidAfterARemoval(CountsRemovedEntries):
         assert not self._removed, "an invariant does not hold"
 
 
-@fails("Declarations::test_everything_that_is_declared_is_tested", multi_value=True)
+@fails("Declarations::test_everything_that_is_declared_is_tested", shared="processes")
 class DeclaresWhatNothingTests(MinimalMap):
     pass
 
@@ -233,3 +234,85 @@ BROKEN["TakesEverything"] = (
     "Declarations::test_what_is_not_of_the_declared_type_is_refused",
     "int64-a",
 )
+
+
+def fails_published(test, case=""):
+    """Register a class of published maps with several values for a key, which must fail in *test*."""
+
+    def register(made):
+        subject = attrs.evolve(PUBLISHED, name=made.__name__, open=lambda **_: made())
+        BROKEN[made.__name__] = subject, test, case
+        return made
+
+    return register
+
+
+@fails_published("Publication::test_no_write_shows_before_it_is_published", "set")
+class PublishesBeforeItIsAsked(PublishedMap):
+    def _write(self, key: Any, values: tuple[Any, ...]) -> None:
+        super()._write(key, values)
+        self.publish()
+
+
+@fails_published("Publication::test_a_write_goes_by_what_is_written")
+class PopsAValueTwice(PublishedMap):
+    def pop(self, key: Any, default: Any = ABSENT) -> Any:
+        shown = self.get(key, ABSENT)
+        value = super().pop(key, default)
+        return value if shown is ABSENT else shown
+
+
+@fails_published("Publication::test_a_publication_is_seen_whole_or_not_at_all")
+class PublishesKeyByKey(PublishedMap):
+    def publish(self) -> None:
+        with self._lock:
+            for key, values in self._data.items():
+                self._published = {**self._published, key: values}
+                time.sleep(0)  # another thread's turn
+            self._published, self._pending = dict(self._data), 0
+
+
+@fails_published("Publication::test_blocks_nest_and_the_map_does_afterwards_what_it_did_before")
+class ForgetsToPublishAfterwards(PublishedMap):
+    def publishing_every(self, writes: int = 0) -> Any:
+        self._every = writes
+        return contextlib.nullcontext()
+
+
+@fails_published("Publication::test_what_was_written_shows_when_it_has_been_published")
+class PublishesNotEverything(PublishedMap):
+    def publish(self) -> None:
+        super().publish()
+        if self._every == 0:
+            self._published.pop(50, None)
+
+
+@fails_published("MultiValues::test_a_key_has_the_values_that_were_added_less_those_removed")
+class HasEqualValuesOnce(PublishedMap):
+    def add(self, key: Any, value: Any) -> None:
+        if value not in self._data.get(key, ()):
+            super().add(key, value)
+
+
+@fails_published("MultiValues::test_values_are_removed_by_identity_first_and_then_by_equality")
+class RemovesTheFirstEqualValue(PublishedMap):
+    def remove_value(self, key: Any, value: Any) -> bool:
+        values = self._data.get(key, ())
+        index = next((at for at, each in enumerate(values) if each == value), None)
+        if index is not None:
+            self._write(key, values[:index] + values[index + 1 :])
+        return index is not None
+
+
+@fails_published("MultiValues::test_no_value_that_threads_add_is_lost")
+class LosesAnAddition(PublishedMap):
+    def add(self, key: Any, value: Any) -> None:
+        values = self._data.get(key, ())
+        time.sleep(0)  # another thread's turn
+        self._write(key, (*values, value))
+
+
+@fails_published("MultiValues::test_copies_have_all_values", "pickle")
+class PicklesOneValue(PublishedMap):
+    def __reduce__(self) -> Any:
+        return type(self), (dict(self._iterate()),)

@@ -13,14 +13,12 @@ import attrs
 from intermodal.capabilities import FIELDS, LEVELS, NAME_SETS, Capabilities
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     Test = TypeVar("Test", bound=Callable[..., object])
 
 #: Capabilities that have no test, and why: field, level (True where the field is a flag) -> reason.
-UNTESTED: Final = {
-    ("points", "published"): "the contract has no operation yet that publishes",
-    ("multi_value", True): "the contract has no operation yet that sees more than one value of a key",
+UNTESTED: Final[Mapping[tuple[str, object], str]] = {
     ("shared", "processes"): "the contract has no way yet to open a map of another process",
     ("shared", "machines"): "the contract has no way yet to open a map of another machine",
 }
@@ -51,6 +49,24 @@ def promised(**capabilities: object) -> Callable[[Test], Test]:
     return mark
 
 
+def exactly(**levels: object) -> Callable[[Test], Test]:
+    """Mark a test as one for maps whose backend promises these levels, and no stronger ones.
+
+    For what the weaker level has and the stronger one has not: writes that become visible together, say.
+
+    Args:
+        levels: field of Capabilities -> level.
+
+    Raises: OptionError if there is no such field or level.
+    """
+
+    def mark(test: Test) -> Test:
+        vars(test)["exactly"] = {**getattr(test, "exactly", {}), **levels}
+        return promised(**levels)(test)
+
+    return mark
+
+
 def unpromised(field: str) -> Callable[[Test], Test]:
     """Mark a test as one for maps whose backend does not promise the flag *field*.
 
@@ -69,6 +85,8 @@ def applies(test: object, capabilities: Capabilities) -> bool:
     """Return whether maps with these capabilities are held to what *test* demands."""
     field = getattr(test, "unpromised", None)
     if field is not None and getattr(capabilities, field):
+        return False
+    if any(getattr(capabilities, name) != level for name, level in getattr(test, "exactly", {}).items()):
         return False
     return not capabilities.unmet(getattr(test, "promised", {}))
 

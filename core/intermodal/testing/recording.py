@@ -299,8 +299,24 @@ class RecordedMap(ConcurrentMap):
         return found[0]
 
     def publish(self) -> Any:
-        """Make this thread's writes visible, in a map that is asked to."""
-        return self._record("publish", ABSENT, (), self._map.publish)  # type: ignore[attr-defined]
+        """Make what was written visible, in a map that is asked to."""
+        return self._record("publish", ABSENT, (), self._map.publish)
+
+    def publishing_every(self, writes: int = 0) -> Any:
+        return self._map.publishing_every(writes)
+
+    # Recorded under the names of BagModel.
+
+    def add(self, key: Any, value: Any) -> None:
+        self._record("add", key, (value,), self._map.add, key, value)
+
+    def get_all(self, key: Any) -> tuple[Any, ...]:
+        found: tuple[Any, ...] = self._record("get_all", key, (), self._map.get_all, key)
+        return found
+
+    def remove_value(self, key: Any, value: Any) -> bool:
+        removed: bool = self._record("remove", key, (value,), self._map.remove_value, key, value)
+        return removed
 
     def _iterate(self) -> Iterator[tuple[Any, Any]]:
         entry = ["iterate", ABSENT, (), (), self._recorder._tick()]

@@ -95,9 +95,12 @@ class Subject:
         self._reclaimers.clear()
 
     def settle(self) -> None:
-        """Let what the maps' reclaimers hold back for the calling thread be freed."""
+        """Let what the maps' reclaimers, or readers of what was published before, hold back be freed."""
         for reclaimer in self._reclaimers:
             reclaimer.flush()
+        if self.capabilities.points == "published":
+            for each in self._made.copy():
+                each.publish()
 
 
 def subjects_of(backend: str | Subject, **options: Any) -> tuple[Subject, ...]:

@@ -44,6 +44,8 @@ CONCEPTS: Final = (
     "forks",
     "threads",
     "linearizability",
+    "publication",
+    "multi_values",
 )
 
 # Before any of them is imported: a failing assertion shows its values.
