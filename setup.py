@@ -38,6 +38,14 @@ COMPILED = {
     ],
     "intermodal_cnr": ["plugins/intermodal_cnr/_lanes.py", "plugins/intermodal_cnr/_map.py"],
     "intermodal_epoch": ["plugins/intermodal_epoch/_scheme.py"],
+    "intermodal_evmap": [
+        "plugins/intermodal_evmap/_bags.py",
+        "plugins/intermodal_evmap/_log.py",
+        "plugins/intermodal_evmap/_map.py",
+        "plugins/intermodal_evmap/_readers.py",
+        "plugins/intermodal_evmap/_state.py",
+        "plugins/intermodal_evmap/_table.py",
+    ],
     "intermodal_hopscotch": [
         "plugins/intermodal_hopscotch/_map.py",
         "plugins/intermodal_hopscotch/_state.py",

@@ -32,6 +32,13 @@ TABLES = "core/intermodal/tables.py"
 HOPSCOTCH = "plugins/intermodal_hopscotch/_table.py"
 CHAINED = "plugins/intermodal_chained/_table.py"
 
+EVMAP = "plugins/intermodal_evmap/_state.py"
+EVMAP_VIEWS = "plugins/intermodal_evmap/_map.py"
+EVMAP_LOG = "plugins/intermodal_evmap/_log.py"
+
+EVMAP_TESTS = "tests/test_evmap.py"
+EVMAP_SCHEDULES = "tests/test_evmap_schedules.py"
+BESIDE_A_WRITER = f"{EVMAP_SCHEDULES}::test_a_reader_finds_what_one_publication_has_left"
 INTERRUPTIONS = "tests/test_swiss_interruptions.py"
 ONE_INSTANT = f"{INTERRUPTIONS}::test_an_operation_that_others_interrupt_takes_effect_at_one_instant"
 RESIZED = f"{INTERRUPTIONS}::test_an_operation_that_a_resize_interrupts_does_what_it_does_without"
@@ -1323,6 +1330,99 @@ MUTANTS = [
         edits=(("    with suppress(MemoryError):", "    with suppress(KeyError):"),),
         why="who is told that it failed finds the entry gone",
         test="tests/test_trie.py::test_memory_that_cannot_be_had_leaves_the_map_as_it_was",
+    ),
+    # ---- evmap -----------------------------------------------------------------------------------------
+    Mutant(
+        name="a look-up says nowhere that it reads",
+        file=EVMAP_VIEWS,
+        edits=(
+            (
+                "    era = enter(record)\n    try:\n        # Racing line 1",
+                "    era = load(record, RELAXED)\n    try:\n        # Racing line 1",
+            ),
+        ),
+        why="the writer changes the copy under it",
+        test=BESIDE_A_WRITER,
+    ),
+    Mutant(
+        name="a publisher does not look for sections",
+        file=EVMAP,
+        edits=(
+            ("            if load(record + HEAD, ACQUIRE) != OUTSIDE and (", "            if False and ("),
+        ),
+        why="a reader finds what was written after it began, or a slot that is half changed",
+        test=BESIDE_A_WRITER,
+    ),
+    Mutant(
+        name="a publisher has no heavy fence",
+        file=EVMAP,
+        edits=(("            heavy_fence()  # racing line 1", "            pass"),),
+        why="it may miss a section that still finds the old copy",
+        test=f"{EVMAP_SCHEDULES}::test_the_memory_orders_suffice",
+    ),
+    Mutant(
+        name="a fence of an earlier publication counts for the next",
+        file=EVMAP,
+        edits=(("                self.fenced = False", "                self.fenced = True"),),
+        why="sections that began in between may be missed",
+        test=f"{EVMAP_SCHEDULES}::test_the_memory_orders_suffice",
+    ),
+    Mutant(
+        name="a publisher does not look for guards",
+        file=EVMAP,
+        edits=(("            if hold.table is spare:", "            if False:"),),
+        why="an iteration is of no one moment",
+        test=BESIDE_A_WRITER,
+    ),
+    Mutant(
+        name="a guard holds what the attribute says",
+        file=EVMAP,
+        edits=(
+            ("                if table.control != address:\n", "                if False:\n"),
+            ("                if table.control == address:\n", "                if True:\n"),
+        ),
+        why="it may show an older state than the look-up before it",
+        test=f"{EVMAP_SCHEDULES}::test_what_is_read_under_a_guard_is_of_one_publication",
+    ),
+    Mutant(
+        name="keys that have come since are not asked",
+        file=EVMAP,
+        edits=(("        elif not are_candidates(table, h, key_hash, asked.keys):", "        elif False:"),),
+        why="two equal keys in one map",
+        test=f"{EVMAP_SCHEDULES}::test_of_two_equal_keys_that_have_to_be_asked_one_is_put_in",
+    ),
+    Mutant(
+        name="a copy that is left to a section is dropped",
+        file=EVMAP,
+        edits=(
+            (
+                "            self.left.append(Left(spare, self.era if self.era != 0 else NEVER_ERA))",
+                "            pass",
+            ),
+        ),
+        why="the reader goes on in freed memory",
+        test=f"{EVMAP_TESTS}::test_a_copy_that_is_left_to_a_section_lives_as_long_as_that_lasts",
+    ),
+    Mutant(
+        name="copies that were left are dropped at the next publication",
+        file=EVMAP,
+        edits=(("            if oldest < first.since:", "            if oldest < 0:"),),
+        why="the reader goes on in freed memory",
+        test=f"{EVMAP_TESTS}::test_a_copy_that_is_left_to_a_section_lives_as_long_as_that_lasts",
+    ),
+    Mutant(
+        name="the second copy is not told of replaced values",
+        file=EVMAP_LOG,
+        edits=(("        swap(slot + VALUE, entry + NEW)\n        return True", "        return True"),),
+        why="every other publication shows old values",
+        test=f"{EVMAP_TESTS}::test_a_key_is_hashed_once_and_compared_once_for_both_copies",
+    ),
+    Mutant(
+        name="a thread does not say that it waits for the lock",
+        file=EVMAP,
+        edits=(("            self.blocked[threading.get_ident()] = True", "            pass"),),
+        why="its guard and the lock's holder wait for each other",
+        test=f"{EVMAP_TESTS}::test_nobody_waits_for_a_guard_whose_thread_waits_to_write",
     ),
     # ---- the reference machine -------------------------------------------------------------------------
     Mutant(

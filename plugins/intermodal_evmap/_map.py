@@ -1,0 +1,868 @@
+"""The evmap's operations, for the map itself and its handles: the facade over ``_state``.
+
+Reading operations look at the current copy and nothing else; all others at what is written, published or not.
+So ``m.pop("a")`` returns a value once, whenever it is published, and ``m["a"]`` may show it until then.
+
+No view belongs to a thread: a reader's record is that of the thread that reads. A handle is worth having on
+free-threaded builds all the same, since the map's own reference count is one that all threads write.
+
+May import only core's public names and this package.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, Final, cast, final
+
+from mypy_extensions import i64, mypyc_attr
+
+from intermodal import ABSENT
+from intermodal.atomics import ACQUIRE, RELAXED, hash_object, load, mix, object_load, object_load_guarded
+from intermodal.maps import ConcurrentMap, check_value, sole_argument
+from intermodal.reclamation import ERA, enter, leave, record_of
+from intermodal_evmap._bags import (
+    EMPTY_BAG,
+    Bag,
+    bag_of,
+    first_of,
+    index_of,
+    values_of,
+    with_value,
+    without_value,
+)
+from intermodal_evmap._state import (
+    ALWAYS,
+    CURRENT,
+    DONE,
+    IF_ABSENT,
+    IF_CONTENT,
+    IF_IDENTICAL,
+    IF_PRESENT,
+    LOOK,
+    REFUSED,
+    REMOVE,
+    Hold,
+    SharedState,
+    content_in,
+)
+from intermodal_evmap._statistics import EvMapStatistics
+from intermodal_evmap._table import (
+    ASK_KEYS,
+    ENTRIES,
+    GROUP_SLOTS,
+    GROUPS,
+    HEADERS,
+    KEYS,
+    NOTHING,
+    SLOTS,
+    VALUE,
+    VALUES,
+    Table,
+    find,
+    gather,
+    groups_for,
+)
+
+# A compiled module finds its own constants without a look-up in the importing module's dictionary.
+_ABSENT: Final[object] = ABSENT
+_NOTHING: Final[object] = NOTHING
+
+
+@mypyc_attr(allow_interpreted_subclasses=True)
+class EvView(ConcurrentMap):
+    """A map of two copies: readers look at one without ever waiting, a writer changes the other.
+
+    Args:
+        data: a mapping or an iterable of pairs to start with.
+        entries: keyword arguments, more entries.
+
+    Writes become visible when they are published, all at once: each by itself, as long as nothing else is
+    said; after every so many within :meth:`publishing_every`; only by :meth:`publish` within
+    ``publishing_every(0)``. Reading (``m[k]``, ``get``, ``in``, ``len``, iteration, copies) shows the
+    published state. Everything that changes something, and what it returns, goes by what is written.
+
+    A key may have several values: :meth:`add`, :meth:`get_all`, :meth:`remove_value` and :attr:`bags`. As a
+    mapping it shows one of them; setting a key sets all of its values to the one.
+
+    Keys' ``__hash__`` and ``__eq__``, callbacks and destructors run under no lock, so they may use this map;
+    a callback may be called again if the entry changes meanwhile. For the second copy no user code runs.
+
+    An operation on one key takes O(1) expected time; an insertion that enlarges a copy, iteration and
+    ``retain()`` O(capacity). A publication takes as long as what was written since the last one.
+
+    >>> m = EvView({"a": 1}, b=2)
+    >>> m.compute("a", lambda old: old + 1), m.pop("b"), m
+    (2, 2, {'a': 2})
+    >>> with m.publishing_every(0):
+    ...     m["c"] = 3
+    ...     print(m, m.pending)
+    ...     m.publish()
+    ...     print("c" in m)
+    {'a': 2} 1
+    True
+    """
+
+    _shared: i64 = 0
+    #: What ``record_of`` takes.
+    _readers: i64 = 0
+    _state: SharedState | None = None
+    _closed: bool = False
+
+    def __init__(self, /, *data: Any, **entries: Any) -> None:
+        if data and isinstance(data[0], SharedState):  # a view of an existing map: opened(), handle()
+            self._adopt(data[0])
+            return
+        if self._state is None:  # a second call, like dict's, only updates
+            self._adopt(SharedState())
+        self.update(sole_argument(type(self).__name__, data), **entries)
+
+    def _adopt(self, state: SharedState) -> None:
+        if self._state is None:
+            self._state = state
+            self._shared = state.shared
+            self._readers = state.readers.key
+
+    def _shared_state(self) -> SharedState:
+        state = self._state
+        if self._closed:
+            raise ValueError("this handle is closed; make another with handle()")
+        if state is None:
+            raise ValueError(f"{type(self).__name__}.__init__() has not been called")
+        return state
+
+    # ---- reading: the published state ---------------------------------------------------------------------
+
+    def __getitem__(self, key: Any) -> Any:
+        content = read(self, key, _NOTHING)
+        if content is _NOTHING:
+            raise KeyError(key)
+        if isinstance(content, Bag):
+            content = content.first
+            if content is _ABSENT:
+                raise KeyError(key)
+        return content
+
+    def get(self, key: Any, default: Any = None) -> Any:
+        content = read(self, key, default)
+        return first_of(content, default) if isinstance(content, Bag) else content
+
+    def __contains__(self, key: object) -> bool:
+        return first_of(read(self, key, _NOTHING), _NOTHING) is not _NOTHING
+
+    def get_all(self, key: Any) -> tuple[Any, ...]:
+        """Return the published values of *key*, in no order that means anything; () if it has none."""
+        content = read(self, key, _ABSENT)
+        return values_of(content)
+
+    def __len__(self) -> int:
+        """Return the number of keys that have a value; O(1)."""
+        return int(read_word(self, ENTRIES))
+
+    @property
+    def meta(self) -> Any:
+        """The user's datum of the published state; see :meth:`set_meta`."""
+        hold = self._shared_state().hold()
+        table = table_of(hold)
+        try:
+            return meta_in(table)
+        finally:
+            self._shared_state().let_go(hold)
+
+    def _iterate(self) -> Iterator[tuple[Any, Any]]:
+        entries = entries_of(self._shared_state())
+        for at in range(0, len(entries), 2):
+            first = first_of(entries[at + 1], _NOTHING)
+            if first is not _NOTHING:
+                yield entries[at], first
+
+    def snapshot(self) -> Mapping[Any, Any]:
+        """Return a read-only mapping of the published state; O(1), and so is looking keys up in it.
+
+        It keeps a copy from the writer until it is closed or dropped, as :meth:`guard` does.
+        """
+        return cast("Mapping[Any, Any]", self.guard())
+
+    def guard(self) -> Any:
+        """Return a read guard: the published state of this moment, as a read-only mapping.
+
+        It stays as it is while others publish. Close it, or leave its ``with`` block, when done: a writer
+        that needs the copy which it keeps does what ``on_stalled_reader=`` says.
+
+        >>> m = EvView(a=1)
+        >>> with m.guard() as seen:
+        ...     m["a"] = 2
+        ...     print(seen["a"], m["a"])
+        1 2
+        """
+        from intermodal_evmap._guard import ReadGuard
+
+        return ReadGuard(Pin(self._shared_state()))
+
+    # ---- writing: what is written -------------------------------------------------------------------------
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        check_value(value)
+        write(self, key, ALWAYS, None, value)
+
+    def __delitem__(self, key: Any) -> None:
+        if write(self, key, IF_PRESENT, None, REMOVE)[0] == REFUSED:
+            raise KeyError(key)
+
+    def pop(self, key: Any, default: Any = ABSENT) -> Any:
+        """Remove *key* with all its values and return one of them, or *default* if it has none.
+
+        Raises: KeyError(key) if it has none and no *default* was given.
+        """
+        result, value = write(self, key, IF_PRESENT, None, REMOVE)
+        if result != REFUSED:
+            return value
+        if default is _ABSENT:
+            raise KeyError(key)
+        return default
+
+    def setdefault(self, key: Any, default: Any = None) -> Any:
+        check_value(default)
+        result, present = write(self, key, IF_ABSENT, None, default)
+        return present if result == REFUSED else default
+
+    def insert(self, key: Any, value: Any) -> bool:
+        check_value(value)
+        return write(self, key, IF_ABSENT, None, value)[0] == DONE
+
+    def replace(self, key: Any, value: Any) -> Any:
+        check_value(value)
+        result, old = write(self, key, IF_PRESENT, None, value)
+        if result == REFUSED:
+            raise KeyError(key)
+        return old
+
+    def _compare_exchange(self, key: Any, current: object, new: object) -> bool:
+        if current is not _ABSENT:
+            new = REMOVE if new is _ABSENT else new
+            return write(self, key, IF_IDENTICAL, current, new)[0] == DONE
+        if new is _ABSENT:
+            return self._written(key) is _ABSENT
+        return write(self, key, IF_ABSENT, None, new)[0] == DONE
+
+    def _written(self, key: Any) -> Any:
+        """Return the value of *key* that is written, published or not; ABSENT if there is none."""
+        _, content = write(self, key, LOOK, None, None)
+        return first_of(content, _ABSENT) if content is not _NOTHING else _ABSENT
+
+    def compare_and_set(self, key: Any, expected: Any, desired: Any) -> bool:
+        while True:
+            current = self._written(key)
+            if current is not expected:
+                absent = current is _ABSENT or expected is _ABSENT
+                if absent or not current == expected:  # noqa: SIM201  (a value's __ne__ may say otherwise)
+                    return False
+            if self._compare_exchange(key, current, desired):
+                return True
+
+    def compute(self, key: Any, function: Callable[[Any], Any]) -> Any:
+        while True:
+            old = self._written(key)
+            new = function(old)
+            if self._compare_exchange(key, old, new):
+                return new
+
+    def get_or_insert_with(self, key: Any, factory: Callable[[], Any]) -> Any:
+        value = self._written(key)
+        return self.setdefault(key, factory()) if value is _ABSENT else value
+
+    def remove_if(self, key: Any, predicate: Callable[[Any], object]) -> bool:
+        while True:
+            value = self._written(key)
+            if value is _ABSENT or not predicate(value):
+                return False
+            if self._compare_exchange(key, value, _ABSENT):
+                return True
+
+    def popitem(self) -> tuple[Any, Any]:
+        """Remove one entry, the first one from where the last popitem() found one; O(1) amortised."""
+        state = self._shared_state()
+        while True:
+            key, content, key_hash = state.any_entry(-1)
+            if key is _NOTHING:
+                raise KeyError("popitem(): map is empty")
+            if state.remove_identical(mix(key_hash), key_hash, key, content, True):
+                return key, first_of(content, None)
+
+    # ---- many keys: published together --------------------------------------------------------------------
+
+    def retain(self, predicate: Callable[[Any, Any], object]) -> int:
+        """Keep only the entries of which ``predicate(key, value)`` is true; return how many were removed.
+
+        Each removal is a step of its own, and all are published together; an entry changed after *predicate*
+        saw it stays.
+        """
+        state = self._shared_state()
+        entries = state.written()
+        state.drop_trash()
+        removed = 0
+        try:
+            for at in range(0, len(entries), 2):
+                key, content = entries[at], entries[at + 1]
+                value = first_of(content, _NOTHING)
+                if value is not _NOTHING and not predicate(key, value):
+                    key_hash = hash_object(key)
+                    if state.remove_identical(mix(key_hash), key_hash, key, content, False):
+                        removed += 1
+        finally:
+            state.publish_if_due()
+        return removed
+
+    def set_many(self, keys: Iterable[Any], values: Iterable[Any] | None = None) -> None:
+        if values is None:
+            self.update(keys)
+            return
+        keys, values = list(keys), list(values)
+        if len(keys) != len(values):
+            raise ValueError(f"set_many() got {len(keys)} keys and {len(values)} values; nothing was set")
+        write_all(self, list(zip(keys, values, strict=True)))
+
+    def pop_many(self, keys: Iterable[Any], default: Any = None) -> list[Any]:
+        """Remove *keys* and return their values in order, *default* for each that had none.
+
+        Each removal is a step of its own; all are published together.
+        """
+        state = self._shared_state()
+        wanted = list(keys)
+        found: list[Any] = []
+        try:
+            for key in wanted:
+                result, value = write_due(self, key, IF_PRESENT, None, REMOVE, False)
+                found.append(default if result == REFUSED else value)
+        finally:
+            state.publish_if_due()
+        return found
+
+    def update(self, /, *arguments: Any, **entries: Any) -> None:
+        """Set the entries of a mapping or of an iterable of pairs, then the keyword arguments.
+
+        Each entry is set in a step of its own; all are published together.
+        """
+        self._shared_state()
+        write_all(self, pairs_of(sole_argument("update()", arguments)))
+        if entries:
+            write_all(self, list(entries.items()))
+
+    def clear(self) -> None:
+        """Remove every entry, in one step; the datum stays."""
+        self._shared_state().clear()
+
+    # ---- several values for a key -------------------------------------------------------------------------
+
+    def add(self, key: Any, value: Any) -> None:
+        """Give *key* one value more, whatever it has.
+
+        >>> m = EvView()
+        >>> m.add("a", 1), m.add("a", 2), m.get_all("a"), m.remove_value("a", 1), m.get_all("a")
+        (None, None, (1, 2), True, (2,))
+        """
+        check_value(value)
+        key_hash = hash_object(key)
+        while True:
+            content = look(self, key, key_hash)
+            new = value if content is _NOTHING else with_value(content, value)
+            if exchange_content(self, key, key_hash, content, new):
+                return
+
+    def remove_value(self, key: Any, value: Any) -> bool:
+        """Take one value of *key* away that is, or equals, *value*; return whether there was one.
+
+        The key stays, without a value, if it was the last one: it is in :attr:`bags`, and not in the map.
+        """
+        key_hash = hash_object(key)
+        while True:
+            content = look(self, key, key_hash)
+            index = -1 if content is _NOTHING else index_of(content, value)  # under no lock
+            if index < 0:
+                return False
+            if exchange_content(self, key, key_hash, content, without_value(content, index)):
+                return True
+
+    @property
+    def bags(self) -> ValueBags:
+        """The map as one of keys and bags of values, with the original's operations."""
+        return ValueBags(self)
+
+    # ---- publishing ---------------------------------------------------------------------------------------
+
+    def publish(self) -> None:
+        """Make all that is written visible, at one moment, whoever wrote it.
+
+        It waits for another thread's write under way, not for readers. Where nothing is pending it lets go
+        of what was overwritten, as soon as the readers that may look at it have gone.
+        """
+        self._shared_state().publish()
+
+    def refresh(self) -> None:
+        """Do what :meth:`publish` does, under its first name."""
+        self._shared_state().publish()
+
+    def flush(self) -> bool:
+        """Publish if something is pending; return whether something was."""
+        state = self._shared_state()
+        pending = state.pending != 0
+        if pending:
+            state.publish()
+        return pending
+
+    def try_publish(self) -> bool:
+        """Publish without waiting for anybody; False, and nothing is done, if another thread is writing."""
+        return self._shared_state().try_publish()
+
+    @property
+    def pending(self) -> int:
+        """The number of writes that have not been published."""
+        return int(self._shared_state().pending)
+
+    def set_meta(self, meta: Any) -> None:
+        """Let *meta* be the datum that is published with what is written: a time, a version, a source.
+
+        >>> m = EvView()
+        >>> with m.writing():
+        ...     m["a"] = 1
+        ...     m.set_meta("of Monday")
+        >>> m.meta
+        'of Monday'
+        """
+        self._shared_state().set_meta(meta)
+
+    def publishing_every(self, writes: int = 0, *, interval: float | None = None) -> Any:
+        """Return a context manager in which the map publishes after every so many *writes*.
+
+        Args:
+            writes: of whatever threads; 0: not by number. A batch counts as it is long, and is not divided.
+            interval: seconds after which a thread publishes, again and again, what is pending.
+
+        It is the map that does so, for all of its users. At the end all is published, and the map does what
+        it did before.
+        """
+        from intermodal_evmap._publishing import Publishing
+
+        return Publishing(self._shared_state(), writes, interval)
+
+    def writing(self) -> Any:
+        """Return a context manager in which this thread alone writes; at its end all is published at once.
+
+        Other writers wait meanwhile, readers do not. Nests. What an exception interrupts is published too.
+        """
+        from intermodal_evmap._publishing import Writing
+
+        return Writing(self._shared_state())
+
+    # ---- the whole map ------------------------------------------------------------------------------------
+
+    def copy(self) -> ConcurrentMap:
+        """Return a new map of the same class with the published values of all keys, and the datum."""
+        state = self._shared_state()
+        new = type(self)()
+        hold = state.hold()
+        try:
+            table = table_of(hold)
+            entries = gather(table)
+            meta = meta_in(table)
+        finally:
+            state.let_go(hold)
+        contents = [(entries[at], entries[at + 1]) for at in range(0, len(entries), 2)]
+        write_all(new, contents)
+        if meta is not None:
+            new.set_meta(meta)
+        return new
+
+    def statistics(self) -> EvMapStatistics:
+        return self._shared_state().statistics()
+
+    def __sizeof__(self) -> int:
+        return object.__sizeof__(self) + self._shared_state().memory_bytes()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        entries = entries_of(self._shared_state())
+        attributes = getattr(self, "__dict__", {})  # those of a subclass; an engine's own begin with _
+        kept = {name: value for name, value in attributes.items() if not name.startswith("_")}
+        several = [
+            (entries[at], values_of(entries[at + 1]))
+            for at in range(0, len(entries), 2)
+            if isinstance(entries[at + 1], Bag)
+        ]
+        meta = self.meta
+        state = (kept, several, meta) if kept or several or meta is not None else None
+        single = (
+            (entries[at], entries[at + 1])
+            for at in range(0, len(entries), 2)
+            if not isinstance(entries[at + 1], Bag)
+        )
+        return type(self), (), state, None, single
+
+    def __setstate__(self, state: Any) -> None:
+        kept, several, meta = state
+        for name, value in kept.items():
+            setattr(self, name, value)
+        write_all(self, [(key, bag_of(values)) for key, values in several])
+        if meta is not None:
+            self.set_meta(meta)
+
+    # ---- handles ------------------------------------------------------------------------------------------
+
+    def handle(self) -> EvView:
+        """Return a view of this map for the calling thread. It waits for nobody, whoever publishes."""
+        return EvHandle(self._shared_state())
+
+    def _check(self) -> None:
+        self._shared_state().check()
+
+
+@final
+class EvHandle(EvView):
+    """A view of an evmap."""
+
+    def close(self) -> None:
+        """Let go of the map when it is dropped. Any later use raises ValueError."""
+        self._closed = True
+        # The state stays: another thread may be in the middle of a look-up in it.
+        self._shared = 0
+
+
+@final
+class Pin:
+    """A guard's hold on one published state; ends with :meth:`close`, or when it is dropped."""
+
+    def __init__(self, state: SharedState) -> None:
+        self._state: Final = state
+        self._hold: Hold | None = state.hold()
+
+    def table(self) -> Table:
+        """Return the copy; it does not change."""
+        hold = self._hold
+        if hold is None:
+            raise ValueError("this guard is closed; take another with guard()")
+        return table_of(hold)
+
+    def get(self, key: Any, default: Any) -> Any:
+        """Return the first value of *key*, or *default*."""
+        key_hash = hash_object(key)
+        content = content_in(self.table(), mix(key_hash), key_hash, key)
+        return default if content is _NOTHING else first_of(content, default)
+
+    def get_all(self, key: Any) -> tuple[Any, ...]:
+        """Return the values of *key*."""
+        key_hash = hash_object(key)
+        content = content_in(self.table(), mix(key_hash), key_hash, key)
+        return () if content is _NOTHING else values_of(content)
+
+    def has_key(self, key: Any) -> bool:
+        """Return whether *key* is there, with or without a value."""
+        key_hash = hash_object(key)
+        return content_in(self.table(), mix(key_hash), key_hash, key) is not _NOTHING
+
+    def entries(self) -> list[Any]:
+        """Return key, content, key, content..."""
+        return gather(self.table())
+
+    def meta(self) -> object:
+        """Return the user's datum."""
+        return meta_in(self.table())
+
+    def word(self, offset: int) -> int:
+        """Return a control word of the copy."""
+        table = self.table()
+        return int(load(table.control + offset, RELAXED))
+
+    def close(self) -> None:
+        """Give the copy back."""
+        hold = self._hold
+        if hold is not None:
+            self._hold = None
+            self._state.let_go(hold)
+
+    def __del__(self) -> None:
+        if hasattr(self, "_hold"):
+            self.close()
+
+
+@final
+class ValueBags:
+    """An evmap as one of keys and bags of values: equal values are counted, and their order means nothing.
+
+    The operations are those of the original, under its names. Reading shows the published state. A key may be
+    there without a value.
+    """
+
+    def __init__(self, view: EvView) -> None:
+        self._view: Final = view
+
+    # ---- reading ------------------------------------------------------------------------------------------
+
+    def get(self, key: Any) -> tuple[Any, ...] | None:
+        """Return the values of *key*; None if it is not there."""
+        content = read(self._view, key, _NOTHING)
+        return None if content is _NOTHING else values_of(content)
+
+    def get_one(self, key: Any, default: Any = None) -> Any:
+        """Return one of the values of *key*, or *default* if it has none."""
+        return self._view.get(key, default)
+
+    def contains_key(self, key: Any) -> bool:
+        """Return whether *key* is there, with or without a value."""
+        return read(self._view, key, _NOTHING) is not _NOTHING
+
+    def contains_value(self, key: Any, value: Any) -> bool:
+        """Return whether *key* has a value that is, or equals, *value*."""
+        content = read(self._view, key, _NOTHING)
+        return content is not _NOTHING and index_of(content, value) >= 0
+
+    def __contains__(self, key: object) -> bool:
+        return self.contains_key(key)
+
+    def __len__(self) -> int:
+        """Return the number of keys, those without a value included."""
+        return int(read_word(self._view, KEYS))
+
+    def value_count(self) -> int:
+        """Return the number of values of all keys."""
+        return int(read_word(self._view, VALUES))
+
+    def items(self) -> list[tuple[Any, tuple[Any, ...]]]:
+        """Return all keys with their values, of one moment."""
+        entries = entries_of(self._view._shared_state())
+        return [(entries[at], values_of(entries[at + 1])) for at in range(0, len(entries), 2)]
+
+    def __iter__(self) -> Iterator[Any]:
+        entries = entries_of(self._view._shared_state())
+        return iter([entries[at] for at in range(0, len(entries), 2)])
+
+    # ---- writing ------------------------------------------------------------------------------------------
+
+    def insert(self, key: Any, value: Any) -> None:
+        """Add *value* to the values of *key*."""
+        self._view.add(key, value)
+
+    def extend(self, pairs: Iterable[tuple[Any, Any]]) -> None:
+        """Insert each of *pairs*; published together."""
+        with self._view.writing():
+            for key, value in list(pairs):
+                self._view.add(key, value)
+
+    def update(self, key: Any, value: Any) -> None:
+        """Let *value* be the only value of *key*."""
+        self._view[key] = value
+
+    def clear(self, key: Any) -> None:
+        """Take all values of *key* away; it stays, and is put in if it was not there."""
+        write(self._view, key, ALWAYS, None, EMPTY_BAG)
+
+    def remove_value(self, key: Any, value: Any) -> bool:
+        """Take away one value of *key* that is, or equals, *value*; return whether there was one."""
+        return self._view.remove_value(key, value)
+
+    def remove_entry(self, key: Any) -> bool:
+        """Take *key* away with all its values; return whether it was there."""
+        return write(self._view, key, ALWAYS, None, REMOVE)[0] == DONE
+
+    def purge(self) -> None:
+        """Take everything away, in one step."""
+        self._view.clear()
+
+    def retain(self, key: Any, predicate: Callable[[Any], object]) -> int:
+        """Keep only the values of *key* of which ``predicate(value)`` is true; return how many went.
+
+        One step. *predicate* is called once for each value, or again if the values change meanwhile.
+        """
+        view = self._view
+        key_hash = hash_object(key)
+        while True:
+            content = look(view, key, key_hash)
+            if content is _NOTHING:
+                return 0
+            values = values_of(content)
+            kept = tuple([value for value in values if predicate(value)])
+            if len(kept) == len(values):
+                return 0
+            if exchange_content(view, key, key_hash, content, bag_of(kept)):
+                return len(values) - len(kept)
+
+    def empty_random(self, count: int, generator: Any = None) -> list[tuple[Any, tuple[Any, ...]]]:
+        """Publish; then take *count* keys away, chosen at random, and return them with their values.
+
+        To be used where a cache must shed load. Fewer, if there are not so many. The readers go on seeing
+        them until the next publication.
+        """
+        choose = generator or random
+        state = self._view._shared_state()
+        state.publish()
+        victims: list[tuple[Any, tuple[Any, ...]]] = []
+        while len(victims) < count:
+            slots = int(state.spare.groups * GROUP_SLOTS)
+            key, content, key_hash = state.any_entry(choose.randrange(slots))
+            if key is _NOTHING:
+                break
+            if state.remove_identical(mix(key_hash), key_hash, key, content, False):
+                victims.append((key, values_of(content)))
+        state.publish_if_due()
+        return victims
+
+    # ---- memory -------------------------------------------------------------------------------------------
+
+    def fit(self, key: Any) -> None:
+        """Let the values of *key* take no more memory than they need; they never do by more than a chunk."""
+        key_hash = hash_object(key)
+        content = look(self._view, key, key_hash)
+        if isinstance(content, Bag):
+            exchange_content(self._view, key, key_hash, content, bag_of(content.values()))
+
+    def fit_all(self) -> None:
+        """Let the copies be as small as their entries allow."""
+        state = self._view._shared_state()
+        state.resize_to(1)
+
+    def reserve(self, key: Any, additional: int) -> None:
+        """Be told that *key* is about to get that many values more; bags grow by chunks, so it is no use."""
+        self.contains_key(key)
+        if additional < 0:
+            raise ValueError(f"there is no room for {additional} values")
+
+    def reserve_keys(self, additional: int) -> None:
+        """Make room for that many keys more, so that adding them enlarges nothing."""
+        state = self._view._shared_state()
+        state.resize_to(groups_for(len(self) + additional))
+
+
+# ---- functions, since calls of methods on an interpreted subclass, as the public map is, are looked up -----
+
+
+def read(view: EvView, key: object, fallback: object) -> object:
+    """Return the published content of the slot of *key*, or *fallback*. Waits for nothing, tries once."""
+    key_hash = hash_object(key)
+    shared = view._shared
+    if shared == 0:
+        view._shared_state()  # raises
+    record = record_of(view._readers)
+    if record == 0:
+        record = view._shared_state().readers.record()
+    # Not *fallback*: counting a reference to an object that all threads share costs more than the read.
+    content: object = None
+    slot: i64 = 0
+    era = enter(record)
+    try:
+        # Racing line 1 of _state. Nothing is taken out of this copy before the section is over: what a slot
+        # holds is good, and a key is compared without counting a reference to it.
+        table = load(shared + CURRENT, ACQUIRE)
+        slot = find(
+            load(table + HEADERS, RELAXED),
+            load(table + SLOTS, RELAXED),
+            load(table + GROUPS, RELAXED),
+            mix(key_hash),
+            key,
+            record + ERA,
+            era,
+        )
+        if slot > 0:
+            content = object_load_guarded(slot + VALUE, record + ERA, era, None)
+    finally:
+        leave(record)
+    if slot > 0:
+        return content
+    if slot == ASK_KEYS:
+        return read_asking(view, key, key_hash, fallback)
+    return fallback
+
+
+def read_asking(view: EvView, key: object, key_hash: i64, fallback: object) -> object:
+    """Do the same where only the keys can tell: user code runs, so not in a section but under a guard."""
+    state = view._shared_state()
+    hold = state.hold()
+    try:
+        content = content_in(table_of(hold), mix(key_hash), key_hash, key)
+    finally:
+        state.let_go(hold)
+    return fallback if content is _NOTHING else content
+
+
+def read_word(view: EvView, offset: i64) -> i64:
+    """Return a control word of the published copy."""
+    shared = view._shared
+    if shared == 0:
+        view._shared_state()
+    record = record_of(view._readers)
+    if record == 0:
+        record = view._shared_state().readers.record()
+    word: i64 = 0
+    enter(record)
+    try:
+        word = load(load(shared + CURRENT, ACQUIRE) + offset, RELAXED)
+    finally:
+        leave(record)
+    return word
+
+
+def table_of(hold: Hold) -> Table:
+    """Return the copy that is held."""
+    table = hold.table
+    assert table is not None
+    return table
+
+
+def meta_in(table: Table) -> object:
+    """Return the datum of a copy that is held."""
+    return object_load(table.meta, None)
+
+
+def entries_of(state: SharedState) -> list[Any]:
+    """Return key, content, key... of the published state."""
+    hold = state.hold()
+    try:
+        return gather(table_of(hold))
+    finally:
+        state.let_go(hold)
+
+
+def write(view: EvView, key: object, condition: i64, expected: object, new: object) -> tuple[i64, object]:
+    """Change the entry of *key* if the condition holds, and publish if it is time: (result, value before)."""
+    return write_due(view, key, condition, expected, new, True)
+
+
+def write_due(
+    view: EvView, key: object, condition: i64, expected: object, new: object, due: bool
+) -> tuple[i64, object]:
+    key_hash = hash_object(key)
+    return view._shared_state().write(mix(key_hash), key_hash, key, condition, expected, new, due)
+
+
+def look(view: EvView, key: object, key_hash: i64) -> object:
+    """Return the written content of the slot of *key*, or NOTHING."""
+    return view._shared_state().write(mix(key_hash), key_hash, key, LOOK, None, None, True)[1]
+
+
+def exchange_content(view: EvView, key: object, key_hash: i64, content: object, new: object) -> bool:
+    """Let the slot of *key* hold *new* if it holds *content*; return whether it did."""
+    state = view._shared_state()
+    return state.write(mix(key_hash), key_hash, key, IF_CONTENT, content, new, True)[0] == DONE
+
+
+def pairs_of(other: Any) -> list[tuple[Any, Any]]:
+    """Return the pairs that ``update(other)`` is to set, all of them: their maker's code runs now."""
+    if isinstance(other, ConcurrentMap):
+        return list(other._iterate())  # looking keys up again could miss one
+    if isinstance(other, Mapping):
+        return [(key, other[key]) for key in other]
+    if hasattr(other, "keys"):
+        return [(key, other[key]) for key in other.keys()]  # noqa: SIM118  (keys() is all it has)
+    found: list[tuple[Any, Any]] = []
+    for key, value in other:
+        found.append((key, value))
+    return found
+
+
+def write_all(view: EvView, pairs: list[tuple[Any, Any]]) -> None:
+    """Set the entries of *pairs* in order, and publish them together."""
+    state = view._shared_state()
+    for _, value in pairs:
+        check_value(value)
+    try:
+        for key, value in pairs:
+            write_due(view, key, ALWAYS, None, value, False)
+    finally:
+        state.publish_if_due()
