@@ -42,9 +42,12 @@ COMPILED = {
         "plugins/intermodal_evmap/_bags.py",
         "plugins/intermodal_evmap/_log.py",
         "plugins/intermodal_evmap/_map.py",
+        "plugins/intermodal_evmap/_obstacles.py",
+        "plugins/intermodal_evmap/_pin.py",
         "plugins/intermodal_evmap/_readers.py",
         "plugins/intermodal_evmap/_state.py",
         "plugins/intermodal_evmap/_table.py",
+        "plugins/intermodal_evmap/_value_bags.py",
     ],
     "intermodal_hopscotch": [
         "plugins/intermodal_hopscotch/_map.py",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import pickle
 import random
 import threading
@@ -10,9 +11,11 @@ from collections import Counter
 
 import pytest
 
+import intermodal
 from intermodal import NotSupported, OptionError, open_map
 from intermodal.atomics import RELAXED, load
 from intermodal.reclamation import enter, leave
+from intermodal.testing.forks import in_child
 from intermodal.testing.keys import CountedKey, Dying, HostileError, Key
 from intermodal.testing.lifetimes import Ledger, collected
 from intermodal.testing.subjects import scale
@@ -20,8 +23,9 @@ from intermodal.testing.threads import PATIENCE, Together, finishes, in_threads,
 
 pytest.importorskip("intermodal_evmap")
 from intermodal_evmap import EvMap, ReadGuard
-from intermodal_evmap import _state as state_module
+from intermodal_evmap import _log as log_module
 from intermodal_evmap._bags import CHUNK
+from intermodal_evmap._obstacles import Obstacles
 from intermodal_evmap._readers import READERS
 from intermodal_evmap._state import WAITING
 
@@ -213,8 +217,8 @@ def test_an_equality_that_changes_its_mind_cannot_make_the_copies_differ():
 
 def test_a_long_log_is_given_up_for_another_copy(monkeypatch):
     """So what a map takes is bounded, however much is written before it is published."""
-    if state_module.__file__.endswith(".py"):
-        monkeypatch.setattr(state_module, "LEAST_LOG", 256)
+    if log_module.__file__.endswith(".py"):
+        monkeypatch.setattr(log_module, "LEAST_LOG", 256)
     m = open_map("evmap", publish_every=0)
     ledger = Ledger(m.publish)
     for number in range(3):
@@ -479,7 +483,10 @@ def test_a_writer_whose_time_is_over_has_changed_nothing(seconds):
             with pytest.raises(TimeoutError, match="the write was not done"):
                 write()
         assert dict(m) == {"a": 1}
+        m.publish()
         assert m.try_publish() is True
+        with m.publishing_every(0), m.writing():
+            pass  # what has nothing to publish does not wait at its end
     m["b"] = 2
     assert dict(m) == {"a": 1, "b": 2}
     m._check()
@@ -629,6 +636,74 @@ def test_threads_that_begin_to_read_beside_a_publisher_are_not_overlooked():
             together.wait()
 
     run_threads(write, lambda: read(0), lambda: read(1))
+    m._check()
+
+
+def test_the_more_copies_are_left_to_sections_the_longer_a_writer_waits():
+    """So a thread that does not run for long costs few of them."""
+    m = EvMap()
+    obstacles = m._state.obstacles
+    obstacles.in_section = True
+    waits = []
+    for _ in range(3):
+        waits.append(obstacles.patience(1000))
+        obstacles.leave(m._state.spare)
+    assert 0 < waits[0] < waits[1] < waits[2]
+    obstacles.in_section = False
+    assert obstacles.patience(1000) < waits[0], "guards last, so there is no use in waiting"
+    obstacles.left.clear()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+@pytest.mark.parametrize("policy", ["wait", 1e9])
+def test_a_child_does_not_wait_for_guards_of_threads_that_it_does_not_have(policy):
+    """They would never end."""
+    m = open_map("evmap", on_stalled_reader=policy)
+
+    def write():
+        m["a"] = 1
+        m["b"] = 2
+        m._check()
+
+    with Holding(m):
+        in_child(write)
+    write()
+    assert dict(m) == {"a": 1, "b": 2}
+
+
+@pytest.mark.skipif(intermodal.__compiled__, reason="nothing can be put between two lines")
+def test_a_publication_in_the_middle_of_another_ones_look_is_noticed(monkeypatch):
+    """As by a destructor that the cyclic GC runs: the look was at another copy than the spare one by then."""
+    m = open_map("evmap", on_stalled_reader="wait")
+    m["a"] = 0
+    inside, go = threading.Event(), threading.Event()
+
+    def read():
+        record = READERS.record()
+        enter(record)
+        inside.set()
+        go.wait(PATIENCE)
+        leave(record)
+
+    reader = threading.Thread(target=read, daemon=True)
+    look = Obstacles.who_has_a_guard
+
+    def look_interrupted(self, spare):
+        found = look(self, spare)
+        monkeypatch.setattr(Obstacles, "who_has_a_guard", look)
+        m["nested"] = 1
+        reader.start()
+        assert inside.wait(PATIENCE)
+        m["nested"] = 2
+        return found
+
+    monkeypatch.setattr(Obstacles, "who_has_a_guard", look_interrupted)
+    m["a"] = 1
+    assert not m._state.synced, "written to while somebody reads it"
+    go.set()
+    reader.join(PATIENCE)
+    m["a"] = 2
+    assert dict(m) == {"a": 2, "nested": 2}
     m._check()
 
 

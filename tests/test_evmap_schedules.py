@@ -18,7 +18,7 @@ from intermodal.testing.scenarios import Call, calls_on, concurrently
 from intermodal.testing.scheduler import explore
 
 pytest.importorskip("intermodal_evmap")
-from intermodal_evmap import EvMap, _state
+from intermodal_evmap import EvMap, _obstacles, _state
 from intermodal_evmap._readers import Sections
 from intermodal_evmap._state import SharedState
 
@@ -30,8 +30,7 @@ def without_waiting(monkeypatch):
     """Whoever finds a reader in the way goes on without waiting."""
     monkeypatch.setattr(_state, "SPINS", 0)
     monkeypatch.setattr(_state, "BRIEF", 1)
-    monkeypatch.setattr(_state, "LEAST_WAIT", 0.0)
-    monkeypatch.setattr(_state, "COPY_EACH", 0.0)
+    monkeypatch.setattr(_obstacles, "COPY_EACH", 0.0)
 
 
 def new_map(every=1):
@@ -106,7 +105,7 @@ def test_of_two_equal_keys_that_have_to_be_asked_one_is_put_in():
         assert len(m) == 2
         m._check()
 
-    assert explore(scenario, preemptions=2).complete
+    assert explore(scenario, preemptions=1).complete
 
 
 def test_a_removal_that_has_to_ask_removes_the_key_that_it_asked():
@@ -120,7 +119,7 @@ def test_a_removal_that_has_to_ask_removes_the_key_that_it_asked():
         assert dict(m) == {Key("b", 5): 2}
         m._check()
 
-    assert explore(scenario, preemptions=2).complete
+    assert explore(scenario, preemptions=1).complete
 
 
 def guarded(*programs, every=0):
@@ -183,7 +182,7 @@ def test_two_writers_publish_what_either_wrote():
         assert m[1] == 2
         m._check()
 
-    assert explore(scenario, preemptions=2).complete
+    assert explore(scenario, preemptions=1).complete
 
 
 def test_a_guard_that_ends_gives_its_copy_back():

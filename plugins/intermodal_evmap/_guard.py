@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import TracebackType
 
-    from intermodal_evmap._map import Pin
+    from intermodal_evmap._pin import Pin
 
 
 class ReadGuard(Mapping[Any, Any]):

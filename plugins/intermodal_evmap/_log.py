@@ -18,6 +18,7 @@ May import only core's public names and this package.
 
 from __future__ import annotations
 
+from collections import deque
 from typing import Final, final
 
 from mypy_extensions import i64
@@ -56,6 +57,11 @@ NEW: Final = 8
 OLD: Final = 16
 OLD_KEY: Final = 24
 
+#: A log longer than this, and than the map, is given up: making another copy costs less than applying it.
+LEAST_LOG: Final = 4096
+#: Segments that are kept for use again.
+SPARE_SEGMENTS: Final = 4
+
 # What was done.
 INSERTED: Final = 1
 REPLACED: Final = 2
@@ -85,6 +91,84 @@ class Segment:
             slot += 8
         self.used = 0
         reachability_fence(self)
+
+
+@final
+class Log:
+    """A chain of segments, and how far the second copy has been told of them.
+
+    It has no lock: its owner lets one thread change it at a time, and nobody come between where that matters.
+    """
+
+    def __init__(self) -> None:
+        # No list: clear() of one, compiled for a free-threaded build, waits for itself.
+        self.first: Segment | None = None
+        self.last: Segment | None = None
+        #: Their number, and how many entries have been applied again.
+        self.segments: i64 = 0
+        self.applied: i64 = 0
+        #: Whether it has everything that the second copy lacks; else that is made anew.
+        self.complete: bool = True
+        self.unused: Final[deque[Segment]] = deque()
+
+    def has_room(self) -> bool:
+        """Return whether the last segment has room for an entry."""
+        last = self.last
+        return last is not None and last.used < SEGMENT
+
+    def is_long(self, entries: i64) -> bool:
+        """Return whether another copy of a table of that many entries costs less than to apply all this."""
+        return self.segments * SEGMENT > max(LEAST_LOG, entries)
+
+    def new_segment(self) -> Segment:
+        """Return an empty segment."""
+        try:
+            return self.unused.popleft()
+        except IndexError:
+            return Segment()
+
+    def append(self, segment: Segment) -> None:
+        """Have room in *segment*, which is empty, unless there is some already."""
+        last = self.last
+        if last is None:
+            self.first = self.last = segment
+            self.segments = 1
+        elif last.used == SEGMENT:
+            last.next = self.last = segment
+            self.segments += 1
+
+    def apply_to(self, table: Table) -> bool:
+        """Apply what has not been applied again; False: *table* must be enlarged first."""
+        number: i64 = 0
+        segment = self.first
+        while segment is not None:
+            at = max(self.applied - number, 0)
+            while at < segment.used:
+                if not apply_again(segment, at, table):
+                    return False
+                at += 1
+                self.applied += 1
+            number += segment.used
+            segment = segment.next
+        return True
+
+    def empty(self) -> Segment | None:
+        """Be empty; return what is to be given to :meth:`recycle` where destructors may run."""
+        first = self.first
+        self.first = self.last = None
+        self.segments = 0
+        self.applied = 0
+        return first
+
+    def recycle(self, segment: Segment | None) -> None:
+        """Drop what a chain of segments owns, and keep some of them. Destructors run."""
+        while segment is not None:
+            following = segment.next
+            segment.next = None
+            segment.drop()
+            if len(self.unused) < SPARE_SEGMENTS:
+                self.unused.append(segment)
+            segment = following
 
 
 def note(segment: Segment, kind: i64, key_hash: i64) -> i64:

@@ -11,18 +11,16 @@ May import only core's public names and this package.
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final, cast, final
 
 from mypy_extensions import i64, mypyc_attr
 
 from intermodal import ABSENT
-from intermodal.atomics import ACQUIRE, RELAXED, hash_object, load, mix, object_load, object_load_guarded
+from intermodal.atomics import ACQUIRE, RELAXED, hash_object, load, mix, object_load_guarded
 from intermodal.maps import ConcurrentMap, check_value, sole_argument
 from intermodal.reclamation import ERA, enter, leave, record_of
 from intermodal_evmap._bags import (
-    EMPTY_BAG,
     Bag,
     bag_of,
     first_of,
@@ -31,6 +29,7 @@ from intermodal_evmap._bags import (
     with_value,
     without_value,
 )
+from intermodal_evmap._pin import Pin, content_in, entries_of, meta_in, table_of
 from intermodal_evmap._state import (
     ALWAYS,
     CURRENT,
@@ -42,26 +41,19 @@ from intermodal_evmap._state import (
     LOOK,
     REFUSED,
     REMOVE,
-    Hold,
     SharedState,
-    content_in,
 )
 from intermodal_evmap._statistics import EvMapStatistics
 from intermodal_evmap._table import (
     ASK_KEYS,
     ENTRIES,
-    GROUP_SLOTS,
     GROUPS,
     HEADERS,
-    KEYS,
     NOTHING,
     SLOTS,
     VALUE,
-    VALUES,
-    Table,
     find,
     gather,
-    groups_for,
 )
 
 # A compiled module finds its own constants without a look-up in the importing module's dictionary.
@@ -384,8 +376,10 @@ class EvView(ConcurrentMap):
                 return True
 
     @property
-    def bags(self) -> ValueBags:
+    def bags(self) -> Any:
         """The map as one of keys and bags of values, with the original's operations."""
+        from intermodal_evmap._value_bags import ValueBags
+
         return ValueBags(self)
 
     # ---- publishing ---------------------------------------------------------------------------------------
@@ -393,8 +387,8 @@ class EvView(ConcurrentMap):
     def publish(self) -> None:
         """Make all that is written visible, at one moment, whoever wrote it.
 
-        It waits for another thread's write under way, not for readers. Where nothing is pending it lets go
-        of what was overwritten, as soon as the readers that may look at it have gone.
+        It waits for another thread's write under way, not for readers. It lets go of what was overwritten, if
+        the readers that may look at that have gone; else a later write or publication does.
         """
         self._shared_state().publish()
 
@@ -403,12 +397,8 @@ class EvView(ConcurrentMap):
         self._shared_state().publish()
 
     def flush(self) -> bool:
-        """Publish if something is pending; return whether something was."""
-        state = self._shared_state()
-        pending = state.pending != 0
-        if pending:
-            state.publish()
-        return pending
+        """Do what :meth:`publish` does; return whether something was pending."""
+        return self._shared_state().publish()
 
     def try_publish(self) -> bool:
         """Publish without waiting for anybody; False, and nothing is done, if another thread is writing."""
@@ -526,210 +516,6 @@ class EvHandle(EvView):
         self._shared = 0
 
 
-@final
-class Pin:
-    """A guard's hold on one published state; ends with :meth:`close`, or when it is dropped."""
-
-    def __init__(self, state: SharedState) -> None:
-        self._state: Final = state
-        self._hold: Hold | None = state.hold()
-
-    def table(self) -> Table:
-        """Return the copy; it does not change."""
-        hold = self._hold
-        if hold is None:
-            raise ValueError("this guard is closed; take another with guard()")
-        return table_of(hold)
-
-    def get(self, key: Any, default: Any) -> Any:
-        """Return the first value of *key*, or *default*."""
-        key_hash = hash_object(key)
-        content = content_in(self.table(), mix(key_hash), key_hash, key)
-        return default if content is _NOTHING else first_of(content, default)
-
-    def get_all(self, key: Any) -> tuple[Any, ...]:
-        """Return the values of *key*."""
-        key_hash = hash_object(key)
-        content = content_in(self.table(), mix(key_hash), key_hash, key)
-        return () if content is _NOTHING else values_of(content)
-
-    def has_key(self, key: Any) -> bool:
-        """Return whether *key* is there, with or without a value."""
-        key_hash = hash_object(key)
-        return content_in(self.table(), mix(key_hash), key_hash, key) is not _NOTHING
-
-    def entries(self) -> list[Any]:
-        """Return key, content, key, content..."""
-        return gather(self.table())
-
-    def meta(self) -> object:
-        """Return the user's datum."""
-        return meta_in(self.table())
-
-    def word(self, offset: int) -> int:
-        """Return a control word of the copy."""
-        table = self.table()
-        return int(load(table.control + offset, RELAXED))
-
-    def close(self) -> None:
-        """Give the copy back."""
-        hold = self._hold
-        if hold is not None:
-            self._hold = None
-            self._state.let_go(hold)
-
-    def __del__(self) -> None:
-        if hasattr(self, "_hold"):
-            self.close()
-
-
-@final
-class ValueBags:
-    """An evmap as one of keys and bags of values: equal values are counted, and their order means nothing.
-
-    The operations are those of the original, under its names. Reading shows the published state. A key may be
-    there without a value.
-    """
-
-    def __init__(self, view: EvView) -> None:
-        self._view: Final = view
-
-    # ---- reading ------------------------------------------------------------------------------------------
-
-    def get(self, key: Any) -> tuple[Any, ...] | None:
-        """Return the values of *key*; None if it is not there."""
-        content = read(self._view, key, _NOTHING)
-        return None if content is _NOTHING else values_of(content)
-
-    def get_one(self, key: Any, default: Any = None) -> Any:
-        """Return one of the values of *key*, or *default* if it has none."""
-        return self._view.get(key, default)
-
-    def contains_key(self, key: Any) -> bool:
-        """Return whether *key* is there, with or without a value."""
-        return read(self._view, key, _NOTHING) is not _NOTHING
-
-    def contains_value(self, key: Any, value: Any) -> bool:
-        """Return whether *key* has a value that is, or equals, *value*."""
-        content = read(self._view, key, _NOTHING)
-        return content is not _NOTHING and index_of(content, value) >= 0
-
-    def __contains__(self, key: object) -> bool:
-        return self.contains_key(key)
-
-    def __len__(self) -> int:
-        """Return the number of keys, those without a value included."""
-        return int(read_word(self._view, KEYS))
-
-    def value_count(self) -> int:
-        """Return the number of values of all keys."""
-        return int(read_word(self._view, VALUES))
-
-    def items(self) -> list[tuple[Any, tuple[Any, ...]]]:
-        """Return all keys with their values, of one moment."""
-        entries = entries_of(self._view._shared_state())
-        return [(entries[at], values_of(entries[at + 1])) for at in range(0, len(entries), 2)]
-
-    def __iter__(self) -> Iterator[Any]:
-        entries = entries_of(self._view._shared_state())
-        return iter([entries[at] for at in range(0, len(entries), 2)])
-
-    # ---- writing ------------------------------------------------------------------------------------------
-
-    def insert(self, key: Any, value: Any) -> None:
-        """Add *value* to the values of *key*."""
-        self._view.add(key, value)
-
-    def extend(self, pairs: Iterable[tuple[Any, Any]]) -> None:
-        """Insert each of *pairs*; published together."""
-        with self._view.writing():
-            for key, value in list(pairs):
-                self._view.add(key, value)
-
-    def update(self, key: Any, value: Any) -> None:
-        """Let *value* be the only value of *key*."""
-        self._view[key] = value
-
-    def clear(self, key: Any) -> None:
-        """Take all values of *key* away; it stays, and is put in if it was not there."""
-        write(self._view, key, ALWAYS, None, EMPTY_BAG)
-
-    def remove_value(self, key: Any, value: Any) -> bool:
-        """Take away one value of *key* that is, or equals, *value*; return whether there was one."""
-        return self._view.remove_value(key, value)
-
-    def remove_entry(self, key: Any) -> bool:
-        """Take *key* away with all its values; return whether it was there."""
-        return write(self._view, key, ALWAYS, None, REMOVE)[0] == DONE
-
-    def purge(self) -> None:
-        """Take everything away, in one step."""
-        self._view.clear()
-
-    def retain(self, key: Any, predicate: Callable[[Any], object]) -> int:
-        """Keep only the values of *key* of which ``predicate(value)`` is true; return how many went.
-
-        One step. *predicate* is called once for each value, or again if the values change meanwhile.
-        """
-        view = self._view
-        key_hash = hash_object(key)
-        while True:
-            content = look(view, key, key_hash)
-            if content is _NOTHING:
-                return 0
-            values = values_of(content)
-            kept = tuple([value for value in values if predicate(value)])
-            if len(kept) == len(values):
-                return 0
-            if exchange_content(view, key, key_hash, content, bag_of(kept)):
-                return len(values) - len(kept)
-
-    def empty_random(self, count: int, generator: Any = None) -> list[tuple[Any, tuple[Any, ...]]]:
-        """Publish; then take *count* keys away, chosen at random, and return them with their values.
-
-        To be used where a cache must shed load. Fewer, if there are not so many. The readers go on seeing
-        them until the next publication.
-        """
-        choose = generator or random
-        state = self._view._shared_state()
-        state.publish()
-        victims: list[tuple[Any, tuple[Any, ...]]] = []
-        while len(victims) < count:
-            slots = int(state.spare.groups * GROUP_SLOTS)
-            key, content, key_hash = state.any_entry(choose.randrange(slots))
-            if key is _NOTHING:
-                break
-            if state.remove_identical(mix(key_hash), key_hash, key, content, False):
-                victims.append((key, values_of(content)))
-        state.publish_if_due()
-        return victims
-
-    # ---- memory -------------------------------------------------------------------------------------------
-
-    def fit(self, key: Any) -> None:
-        """Let the values of *key* take no more memory than they need; they never do by more than a chunk."""
-        key_hash = hash_object(key)
-        content = look(self._view, key, key_hash)
-        if isinstance(content, Bag):
-            exchange_content(self._view, key, key_hash, content, bag_of(content.values()))
-
-    def fit_all(self) -> None:
-        """Let the copies be as small as their entries allow."""
-        state = self._view._shared_state()
-        state.resize_to(1)
-
-    def reserve(self, key: Any, additional: int) -> None:
-        """Be told that *key* is about to get that many values more; bags grow by chunks, so it is no use."""
-        self.contains_key(key)
-        if additional < 0:
-            raise ValueError(f"there is no room for {additional} values")
-
-    def reserve_keys(self, additional: int) -> None:
-        """Make room for that many keys more, so that adding them enlarges nothing."""
-        state = self._view._shared_state()
-        state.resize_to(groups_for(len(self) + additional))
-
-
 # ---- functions, since calls of methods on an interpreted subclass, as the public map is, are looked up -----
 
 
@@ -796,27 +582,6 @@ def read_word(view: EvView, offset: i64) -> i64:
     finally:
         leave(record)
     return word
-
-
-def table_of(hold: Hold) -> Table:
-    """Return the copy that is held."""
-    table = hold.table
-    assert table is not None
-    return table
-
-
-def meta_in(table: Table) -> object:
-    """Return the datum of a copy that is held."""
-    return object_load(table.meta, None)
-
-
-def entries_of(state: SharedState) -> list[Any]:
-    """Return key, content, key... of the published state."""
-    hold = state.hold()
-    try:
-        return gather(table_of(hold))
-    finally:
-        state.let_go(hold)
 
 
 def write(view: EvView, key: object, condition: i64, expected: object, new: object) -> tuple[i64, object]:

@@ -25,7 +25,7 @@ class Publishing:
         self._thread: threading.Thread | None = None
 
     def __enter__(self) -> None:
-        self._state.announce()
+        self._state.obstacles.announce()
         with self._state.lock:  # not in the middle of another thread's writing()
             self._before = self._state.every
             self._state.every = self._writes
@@ -41,7 +41,7 @@ class Publishing:
                 self._state.publish()
 
     def __exit__(self, *_: object) -> None:
-        self._state.announce()
+        self._state.obstacles.announce()
         with self._state.lock:
             self._state.every = self._before
         thread, self._thread = self._thread, None
@@ -59,7 +59,7 @@ class Writing:
         self._before: list[int] = []
 
     def __enter__(self) -> None:
-        self._state.announce()
+        self._state.obstacles.announce()
         self._state.lock.__enter__()
         # Nobody else writes meanwhile, so that it is this thread alone which does not publish.
         self._before.append(self._state.every)

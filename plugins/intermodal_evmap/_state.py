@@ -45,16 +45,10 @@ The racing lines
    in ``guards`` within a section; when no section is in the way any more, all guards of the spare copy are
    there to be seen, and there will be no further one: it is found only at CURRENT.
 
-Who is in the way
-=================
-Sections end by themselves in nanoseconds, unless their thread is not running. Guards end when their user
-likes. What happens when the writer needs a copy that somebody looks at is the map's *policy*: it waits, or
-waits for a while and raises TimeoutError, the write not done; or it leaves the copy to who looks at it and
-makes another one of the current copy. It does that in any case where waiting would never end: for a guard of
-its own thread, or of a thread that waits for this lock.
-
-The lock is not held by anybody who makes a handle or takes or leaves a guard, so those never wait: the
-deadlock of the original, a handle made under a guard while a publisher waits, has no place to be.
+Who is in the way, and until when, is found out in ``_obstacles``. Then it is the map's *policy* that counts:
+the writer waits, or waits for a while and raises TimeoutError, the write not done; or it leaves the copy to
+who looks at it and makes another one of the current copy. It does that in any case where waiting would never
+end: for a guard of its own thread, of a thread that waits for this lock, or from before a fork.
 
 Sources: Ramalhete and Correia, Left-right; the left-right and evmap crates. May import only core's public
 names and this package.
@@ -62,10 +56,8 @@ names and this package.
 
 from __future__ import annotations
 
-import threading
 from collections import deque
-from contextlib import suppress
-from threading import Lock, RLock
+from threading import RLock
 from time import monotonic
 from typing import Any, Final, final
 
@@ -75,9 +67,6 @@ from intermodal.atomics import (
     ACQUIRE,
     RELAXED,
     RELEASE,
-    SEQ_CST,
-    fetch_add,
-    heavy_fence,
     load,
     object_exchange,
     object_exchange_into,
@@ -91,7 +80,7 @@ from intermodal.atomics import (
     unlock,
 )
 from intermodal.memory import Block
-from intermodal.reclamation import ERA, HEAD, OUTSIDE, Reclaimer, enter, leave
+from intermodal.reclamation import Reclaimer, enter, leave
 from intermodal_evmap._bags import first_of, size_of
 from intermodal_evmap._log import (
     INSERTED,
@@ -102,10 +91,11 @@ from intermodal_evmap._log import (
     REMOVED,
     REPLACED,
     SEGMENT,
+    Log,
     Segment,
-    apply_again,
     note,
 )
+from intermodal_evmap._obstacles import NOBODY, OWN, SLICE, Hold, Obstacles
 from intermodal_evmap._readers import READERS
 from intermodal_evmap._statistics import EvMapStatistics
 from intermodal_evmap._table import (
@@ -132,7 +122,6 @@ from intermodal_evmap._table import (
     is_taken,
     larger,
     move,
-    next_candidate,
     release,
     slot_at,
 )
@@ -175,30 +164,11 @@ CLONE: Final = 0
 WAIT: Final = 1
 TIMEOUT: Final = 2
 
-# Who is in the way.
-NOBODY: Final = 0
-OTHERS: Final = 1
-OWN: Final = 2  # waiting would never end
-
 # A reader that is running leaves its section within the SPINS. If it is still there, its thread does not run:
 # who sleeps for a moment gives it the processor, and it leaves.
 SPINS: Final = 100
 #: Looks of a publication at once, before it leaves the spare copy as it is for the next write.
 BRIEF: Final = 50
-#: Seconds of such a sleep; a guard that ends wakes the sleeper up before.
-SLICE: Final = 1e-4
-#: Seconds that another copy takes, for each entry, about. The policy "clone" waits for as long before it
-#: makes one: so it loses at most twice what it would by knowing how long the reader stays.
-COPY_EACH: Final = 1e-7
-#: For sections, which are over as soon as their threads have run, it waits so many times as long, and for
-#: so many seconds at least.
-PATIENCE: Final = 10.0
-LEAST_WAIT: Final = 2e-4
-
-#: A log longer than this, and than the map, is given up: making another copy costs less than applying it.
-LEAST_LOG: Final = 4096
-#: Segments that are kept for use again.
-SPARE_SEGMENTS: Final = 4
 
 
 @final
@@ -208,24 +178,6 @@ class Asked:
     def __init__(self, keys: list[Any], match: int) -> None:
         self.keys: Final = keys
         self.match: Final = match
-
-
-@final
-class Hold:
-    """One guard's hold on a copy; what ``guards`` keeps, so that the guard itself can be dropped."""
-
-    def __init__(self, ident: int) -> None:
-        self.ident: Final[i64] = ident
-        self.table: Table | None = None
-
-
-@final
-class Left:
-    """A copy that was left to sections that began before *era*."""
-
-    def __init__(self, table: Table, era: int) -> None:
-        self.copy: Final = table
-        self.since: Final[i64] = era
 
 
 @final
@@ -257,49 +209,27 @@ class SharedState:
         self.patience: Final[float] = patience
         self.readers: Final = READERS if readers is None else readers
         self.lock: Final[Any] = RLock()
-        #: Held but for the moment at which a guard that ends wakes a waiting writer.
-        self.wake: Final[Any] = Lock()
-        self.wake.acquire()
         self.block: Final = Block(SHARED_WORDS)
         self.shared: Final[i64] = self.block.address
+        self.obstacles: Final = Obstacles(self.readers, self.shared + WAITING)
         self.current: Table = Table(self.minimum, meta)
         self.spare: Table = Table(self.minimum, meta)
         store(self.shared + CURRENT, self.current.control, RELEASE)
         self.synced: bool = True
-        #: Whether the log has everything that the spare copy lacks; else that is made anew.
-        self.complete: bool = True
-        # A chain of segments. No list: clear() of one, compiled for a free-threaded build, waits for itself.
-        self.first: Segment | None = None
-        self.last: Segment | None = None
-        #: Their number, and how many entries have been applied again.
-        self.length: i64 = 0
-        self.applied: i64 = 0
+        self.log: Final = Log()
         self.pending: i64 = 0
         self.publications: i64 = 0
-        #: Of the last publication: whether there was a heavy fence since, and the time from which on sections
-        #: do not count; 0: none was found so far.
-        self.fenced: bool = True
-        self.era: i64 = 0
-        #: Whether the last look found a section of the copy before.
-        self.in_section: bool = False
         self.every: i64 = every
         self.copies: i64 = 0
         self.cursor: i64 = 0
-        #: Each use is one operation on the dict, so it needs no lock.
-        self.guards: Final[dict[int, Hold]] = {}
-        #: Threads that want the lock and have guards; what is left over there does no harm.
-        self.blocked: Final[dict[int, bool]] = {}
-        #: By era, nearly: one that comes a moment late waits a little longer than it must.
-        self.left: Final[deque[Left]] = deque()
         #: What is to be dropped outside the lock.
         self.trash: Final[deque[object]] = deque()
-        self.unused: Final[deque[Segment]] = deque()
 
     # ---- reading -----------------------------------------------------------------------------------------
 
     def hold(self) -> Hold:
         """Return a hold on the current copy; end it with :meth:`let_go`."""
-        hold = Hold(threading.get_ident())
+        hold = Hold()
         name = id(hold)
         record = self.readers.record()
         enter(record)
@@ -312,7 +242,7 @@ class SharedState:
                 if table.control != address:
                     table = self.spare
                 if table.control == address:
-                    self.guards[name] = hold
+                    self.obstacles.guards[name] = hold
                     hold.table = table
         finally:
             leave(record)
@@ -320,12 +250,7 @@ class SharedState:
 
     def let_go(self, hold: Hold) -> None:
         """End a hold, in whichever thread. The copy, and what only it has, may die with the caller's."""
-        self.guards.pop(id(hold), None)
-        # Dekker with park(): there WAITING is set and then the guards are looked at; here it is the other way
-        # round, so either the writer misses this one among them, or it is woken up.
-        if load(self.shared + WAITING, SEQ_CST) != 0:
-            with suppress(RuntimeError):
-                self.wake.release()
+        self.obstacles.end(hold)
 
     # ---- writing -----------------------------------------------------------------------------------------
 
@@ -341,7 +266,7 @@ class SharedState:
         """
         asked: Asked | None = None
         while True:
-            self.announce()
+            self.obstacles.announce()
             keys: list[Any] | None = None
             with self.lock:
                 self.make_ready()
@@ -358,7 +283,7 @@ class SharedState:
 
     def remove_identical(self, h: i64, key_hash: i64, key: object, content: object, due: bool) -> bool:
         """Remove the entry with that very key if its content is *content*; return whether it was."""
-        self.announce()
+        self.obstacles.announce()
         with self.lock:
             result: i64 = RETRY
             while result == RETRY:
@@ -379,15 +304,10 @@ class SharedState:
 
     def finish_write(self, due: bool) -> None:
         """After a write, with the lock: publish if it is time; keep no log that nobody will read."""
-        if not self.complete and self.synced:
+        if not self.log.complete and self.synced:
             self.discard_log()
         if due and self.every != 0 and self.pending >= self.every:
             self.publish_now()
-
-    def announce(self) -> None:
-        """Say that this thread is about to wait for the lock, if it has guards that others may wait for."""
-        if self.guards:
-            self.blocked[threading.get_ident()] = True
 
     def make_ready(self) -> None:
         """Let the spare copy be the writer's, with room for an insertion, and the log have room for an entry.
@@ -395,18 +315,18 @@ class SharedState:
         The lock is held. What is allocated here may run the GC, which may run anything: so whoever relies on
         all this looks again.
         """
-        if self.blocked:
-            self.blocked.pop(threading.get_ident(), None)
+        self.obstacles.arrive()
+        log = self.log
         while True:
             spare = self.spare
             if not self.synced:
                 self.sync()
-            elif not self.has_room_for_entry():
-                if self.complete and self.length * SEGMENT > max(LEAST_LOG, spare.keys()):
-                    self.complete = False
+            elif not log.has_room():
+                if log.complete and log.is_long(spare.keys()):
+                    log.complete = False
                     self.discard_log()
                 else:
-                    self.append_segment(self.new_segment())
+                    self.append_segment(log.new_segment())
             elif spare.is_full():
                 self.resize(spare, larger(spare.groups))
             elif spare.groups > self.floor and spare.keys() * DENOMINATOR < spare.groups * GROUP_SLOTS:
@@ -430,7 +350,7 @@ class SharedState:
             return RETRY, None
         result: i64 = RETRY
         previous: object = None
-        segment = self.last
+        segment = self.log.last
         if self.synced and segment is not None and segment.used < SEGMENT and not self.spare.is_full():
             result, previous = self.change(
                 self.spare, segment, h, key_hash, key, condition, expected, new, asked
@@ -497,14 +417,14 @@ class SharedState:
 
     def set_meta(self, meta: object) -> None:
         """Replace the user's datum, to be published with the writes."""
-        self.announce()
+        self.obstacles.announce()
         turn = self.shared + TURN
         with self.lock:
             done = False
             while not done:
                 self.make_ready()
                 if try_lock(turn, 0):
-                    segment = self.last
+                    segment = self.log.last
                     if self.synced and segment is not None and segment.used < SEGMENT:
                         entry = note(segment, META_SET, 0)
                         object_store(entry + NEW, meta)
@@ -517,7 +437,7 @@ class SharedState:
 
     def clear(self) -> None:
         """Remove everything but the user's datum: the writer's copy is another one."""
-        self.announce()
+        self.obstacles.announce()
         turn = self.shared + TURN
         with self.lock:
             done = False
@@ -531,13 +451,13 @@ class SharedState:
                         object_exchange(empty.meta, object_load(self.spare.meta, None), None)
                         self.spare = empty
                         self.floor = self.minimum
-                        self.complete = False
+                        self.log.complete = False
                         self.pending += 1
                         done = True
                     unlock(turn, 0)
             self.finish_write(True)
         self.drop_trash()
-        self.unused.clear()
+        self.log.unused.clear()
 
     def resize(self, table: Table, groups: i64) -> None:
         """Let the spare copy, if it is *table*, be one of that many groups."""
@@ -554,13 +474,13 @@ class SharedState:
 
         The second one is made anew when this is published.
         """
-        self.announce()
+        self.obstacles.announce()
         with self.lock:
             self.make_ready()
             self.floor = max(groups, self.minimum)
             spare = self.spare
             self.resize(spare, max(self.floor, groups_for(int(spare.keys()))))
-            self.complete = False
+            self.log.complete = False
             self.pending += 1
             self.finish_write(True)
         self.drop_trash()
@@ -569,7 +489,7 @@ class SharedState:
 
     def written(self) -> list[Any]:
         """Return key, content, key... of all that is written, published or not."""
-        self.announce()
+        self.obstacles.announce()
         with self.lock:
             self.make_ready()
             spare = self.spare
@@ -580,7 +500,7 @@ class SharedState:
 
         The first from slot *start* on; -1: from where the last one was found.
         """
-        self.announce()
+        self.obstacles.announce()
         with self.lock:
             self.make_ready()
             table = self.spare
@@ -601,27 +521,22 @@ class SharedState:
 
     # ---- publishing --------------------------------------------------------------------------------------
 
-    def publish(self) -> None:
-        """Make all writes visible; where there is none, let the copies be equal again, by the policy."""
-        self.announce()
+    def publish(self) -> bool:
+        """Make all writes visible; return whether there were any."""
+        self.obstacles.announce()
         with self.lock:
-            if self.blocked:
-                self.blocked.pop(threading.get_ident(), None)
-            if self.pending != 0:
-                self.publish_now()
-            elif not self.synced:
-                self.sync()
-            if self.left:
-                self.clean()
+            self.obstacles.arrive()
+            pending = self.pending != 0
+            self.publish_now()
         self.drop_trash()
+        return pending
 
     def try_publish(self) -> bool:
         """Publish unless another thread has the lock; return whether it had not."""
         if not self.lock.acquire(blocking=False):
             return False
         try:
-            if self.pending != 0:
-                self.publish_now()
+            self.publish_now()
         finally:
             self.lock.release()
         self.drop_trash()
@@ -629,14 +544,32 @@ class SharedState:
 
     def publish_if_due(self) -> None:
         """Publish, if the number of writes says so."""
-        self.announce()
+        self.obstacles.announce()
         with self.lock:
+            self.obstacles.arrive()
             if self.every != 0 and self.pending >= self.every:
                 self.publish_now()
         self.drop_trash()
 
     def publish_now(self) -> None:
-        """Let the copies change places, and catch up at once if nobody is in the way. The lock is held."""
+        """Publish if there are writes, and catch up if nobody is in the way. Waits for no reader.
+
+        The lock is held.
+        """
+        if self.pending != 0:
+            self.change_places()
+        self.clean()
+        looks: i64 = 0
+        while not self.synced and looks < BRIEF:
+            publication = self.publications
+            if self.obstacles.who(self.spare) == NOBODY:
+                self.catch_up(publication)
+            else:
+                pause()
+            looks += 1
+
+    def change_places(self) -> None:
+        """Let the spare copy, which has been written to, be the current one. The lock is held."""
         turn = self.shared + TURN
         if try_lock(turn, 0):
             if self.synced and self.pending != 0:
@@ -647,21 +580,11 @@ class SharedState:
                 self.current = spare
                 self.spare = current
                 self.synced = False
-                self.fenced = False
-                self.era = 0
-                self.applied = 0
+                self.obstacles.begin()
+                self.log.applied = 0
                 self.pending = 0
                 self.publications += 1
             unlock(turn, 0)
-        if self.left:
-            self.clean()
-        looks: i64 = 0
-        while not self.synced and looks < BRIEF:
-            if self.obstacle() == NOBODY:
-                self.catch_up()
-            else:
-                pause()
-            looks += 1
 
     def sync(self) -> None:
         """Let the spare copy be the writer's, by the policy if somebody is in the way. The lock is held.
@@ -671,172 +594,106 @@ class SharedState:
         looks: i64 = 0
         began = 0.0
         while not self.synced:
-            who = self.obstacle()
-            if who == NOBODY:
-                self.catch_up()
-                continue
+            publication = self.publications
+            who = self.obstacles.who(self.spare)
             looks += 1
-            if who == OTHERS and looks <= SPINS:
+            if who == NOBODY:
+                self.catch_up(publication)
+            elif who == OWN:
+                self.copy_current(publication, self.obstacles.in_section)
+            elif looks <= SPINS:
                 pause()
-                continue
-            now = monotonic()
-            if began == 0.0:
-                began = now
-            if who == OWN or (self.policy == CLONE and now - began >= self.copy_patience()):
-                self.copy_current(self.in_section)
-            elif self.policy == TIMEOUT and now - began >= self.patience:
-                raise TimeoutError(
-                    f"a reader has kept the version before the last for {self.patience} s; the write was not "
-                    "done, what was published is visible"
-                )
             else:
-                self.park()
+                now = monotonic()
+                began = now if began == 0.0 else began
+                self.wait_or_copy(publication, now - began)
 
-    def copy_patience(self) -> float:
-        """Return how many seconds to wait before another copy is made."""
-        cost = COPY_EACH * float(self.current.keys())
-        return max(PATIENCE * cost, LEAST_WAIT) if self.in_section else cost
+    def wait_or_copy(self, publication: i64, waited: float) -> None:
+        """Do what the policy says about others in the way for whom it has *waited* so many seconds.
 
-    def park(self) -> None:
-        """Wait until a guard ends, or for a while."""
-        store(self.shared + WAITING, 1, SEQ_CST)
-        try:
-            if self.obstacle() == OTHERS:
-                self.wake.acquire(timeout=SLICE)
-        finally:
-            store(self.shared + WAITING, 0, RELAXED)
+        Raises: TimeoutError.
+        """
+        if self.policy == CLONE:
+            patience = self.obstacles.patience(self.current.keys())
+            if waited >= patience:
+                self.copy_current(publication, self.obstacles.in_section)
+                return
+            if patience < SLICE:
+                pause()  # where threads want more cores than there are, who sleeps is away for longer
+                return
+        elif self.policy == TIMEOUT and waited >= self.patience:
+            raise TimeoutError(
+                f"a reader has kept the version before the last for {self.patience} s; the write was not "
+                "done, what was published is visible"
+            )
+        self.obstacles.park(self.spare)
 
-    def obstacle(self) -> i64:
-        """Return who may still look at the spare copy, which is behind."""
-        if not self.fenced:
-            heavy_fence()  # racing line 1
-            self.fenced = True
-        me = threading.get_ident()
-        found: i64 = NOBODY
-        self.in_section = False
-        for participant in self.readers.scheme.participants.copy().values():
-            record = participant.record
-            # Racing lines 2 and 3. HEAD first: whoever sees that a section has begun sees its ERA or a later.
-            if load(record + HEAD, ACQUIRE) != OUTSIDE and (
-                self.era == 0 or load(record + ERA, RELAXED) < self.era
-            ):
-                self.in_section = True
-                if participant.ident == me:
-                    return OWN  # of an operation that this one has interrupted
-                found = OTHERS
-        if found == OTHERS:
-            if self.era == 0:
-                self.era = fetch_add(self.readers.scheme.clock, 1, SEQ_CST) + 1
-            return found
-        # Racing line 4: after the sections.
-        spare = self.spare
-        for hold in self.guards.copy().values():
-            if hold.table is spare:
-                if hold.ident == me or hold.ident in self.blocked:
-                    return OWN
-                found = OTHERS
-        return found
+    def catch_up(self, publication: i64) -> None:
+        """Let the spare copy be like the current one; after that *publication* nobody has looked at it.
 
-    def catch_up(self) -> None:
-        """Let the spare copy, at which nobody looks, be like the current one."""
-        if not self.complete:
-            self.copy_current(False)
+        There may have been another since, by what a GC runs: then somebody may look at what is spare now.
+        """
+        if not self.log.complete:
+            self.copy_current(publication, False)
             return
         spare = self.spare
         turn = self.shared + TURN
         if not try_lock(turn, 0):
             return
-        done = self.synced or self.spare is not spare or self.apply_log(spare)
+        done = True
+        if not self.synced and self.publications == publication and self.spare is spare:
+            done = self.log.apply_to(spare)
+            if done:
+                self.discard_log()
+                self.synced = True
         unlock(turn, 0)
         if not done:
             self.resize(spare, larger(spare.groups))
 
-    def apply_log(self, table: Table) -> bool:
-        """Apply what has not been applied again; False: *table* must be enlarged first."""
-        number: i64 = 0
-        segment = self.first
-        while segment is not None:
-            at = max(self.applied - number, 0)
-            while at < segment.used:
-                if not apply_again(segment, at, table):
-                    return False
-                at += 1
-                self.applied += 1
-            number += segment.used
-            segment = segment.next
-        self.discard_log()
-        self.synced = True
-        return True
+    def copy_current(self, publication: i64, left: bool) -> None:
+        """Let the spare copy be a new one of the current, if that *publication* was the last one.
 
-    def copy_current(self, left: bool) -> None:
-        """Let the spare copy be a new one of the current; *left*: sections may look at the one before."""
-        publications = self.publications
+        *left*: sections may look at the one before.
+        """
         current = self.current
         spare = self.spare
         other = copied(current, int(current.groups))
+        # Before the step: it may be interrupted after it.
         if left:
-            # A guard keeps it alive, a section does not. Before the step: it may be interrupted after it.
-            self.left.append(Left(spare, self.era if self.era != 0 else NEVER_ERA))
+            self.obstacles.leave(spare)
         else:
             self.trash.append(spare)
         turn = self.shared + TURN
         if try_lock(turn, 0):
-            if not self.synced and self.publications == publications and self.spare is spare:
+            if not self.synced and self.publications == publication and self.spare is spare:
                 self.spare = other
                 self.discard_log()
-                self.complete = True
+                self.log.complete = True
                 self.synced = True
                 self.copies += 1
             unlock(turn, 0)
 
     def clean(self) -> None:
         """Let go of copies that were left to sections which are over. The lock is held."""
-        oldest: i64 = NEVER_ERA
-        for participant in self.readers.scheme.participants.copy().values():
-            if load(participant.record + HEAD, ACQUIRE) != OUTSIDE:
-                oldest = min(oldest, load(participant.record + ERA, RELAXED))
-        while self.left:
-            first = self.left.popleft()
-            if oldest < first.since:
-                self.left.appendleft(first)
-                return
-            self.trash.append(first)
+        left = self.obstacles.next_left()
+        while left is not None:
+            self.trash.append(left)
+            left = self.obstacles.next_left()
 
     # ---- what is to be dropped ---------------------------------------------------------------------------
-
-    def new_segment(self) -> Segment:
-        """Return an empty segment."""
-        try:
-            return self.unused.popleft()
-        except IndexError:
-            return Segment()
-
-    def has_room_for_entry(self) -> bool:
-        """Return whether the log's last segment has room."""
-        last = self.last
-        return last is not None and last.used < SEGMENT
 
     def append_segment(self, segment: Segment) -> None:
         """Let the log have room in *segment*, unless it has some already."""
         turn = self.shared + TURN
         if try_lock(turn, 0):
-            last = self.last
-            if last is None:
-                self.first = self.last = segment
-                self.length = 1
-            elif last.used == SEGMENT:
-                last.next = self.last = segment
-                self.length += 1
+            self.log.append(segment)
             unlock(turn, 0)
 
     def discard_log(self) -> None:
         """Let the log be empty; what it owns is dropped later."""
-        first = self.first
+        first = self.log.empty()
         if first is not None:
             self.trash.append(first)
-        self.first = self.last = None
-        self.length = 0
-        self.applied = 0
 
     def drop_trash(self) -> None:
         """Drop what is not needed any more. Destructors run: not under the lock."""
@@ -845,13 +702,8 @@ class SharedState:
                 garbage = self.trash.popleft()
             except IndexError:
                 return
-            while isinstance(garbage, Segment):
-                following = garbage.next
-                garbage.next = None
-                garbage.drop()
-                if len(self.unused) < SPARE_SEGMENTS:
-                    self.unused.append(garbage)
-                garbage = following
+            if isinstance(garbage, Segment):
+                self.log.recycle(garbage)
 
     # ---- about it ----------------------------------------------------------------------------------------
 
@@ -866,7 +718,7 @@ class SharedState:
             pending=int(self.pending),
             publications=int(self.publications),
             copies=int(self.copies),
-            guards=len(self.guards) - 1,
+            guards=len(self.obstacles.guards) - 1,
             capacity=int(table.groups * GROUP_SLOTS),
             memory_bytes=self.memory_bytes(),
         )
@@ -894,10 +746,6 @@ class SharedState:
         self.drop_trash()
 
 
-#: Later than any section.
-NEVER_ERA: Final = (1 << 62) - 1
-
-
 def holds(condition: i64, content: object, first: object, expected: object) -> bool:
     """Return whether *condition* is true of a slot's content, whose first value is *first*."""
     if condition == IF_ABSENT:
@@ -920,24 +768,6 @@ def ask(keys: list[Any], key: Any) -> int:
         if stored == key:
             return index
     return -1
-
-
-def content_in(table: Table, h: i64, key_hash: i64, key: Any) -> object:
-    """Return the content of the slot of *key* in a copy that is held, NOTHING if it has none."""
-    # CONTROL_WORDS has words that are never set: one is the witness.
-    slot = find(table.headers, table.slots, table.groups, h, key, table.control + 120, 0)
-    if slot == ASK_KEYS:
-        slot = next_candidate(table, h, key_hash, 0)
-        while slot != NOT_FOUND:
-            stored: Any = object_load(slot, None)
-            if stored is key or stored == key:
-                break
-            slot = next_candidate(table, h, key_hash, slot)
-    content: object = NOTHING
-    if slot != NOT_FOUND:
-        content = object_load(slot + VALUE, NOTHING)
-    reachability_fence(table)
-    return content
 
 
 def check_equal(one: Table, other: Table) -> None:

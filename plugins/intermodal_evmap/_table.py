@@ -68,6 +68,8 @@ META: Final = 24
 ENTRIES: Final = 32
 KEYS: Final = 40
 VALUES: Final = 48
+#: Always 0: the witness of searches that are no sections.
+UNUSED: Final = 120
 
 EMPTY: Final = 0
 FULL: Final = 0x80
@@ -215,19 +217,22 @@ def next_candidate(table: Table, h: i64, key_hash: i64, after: i64) -> i64:
     home = fast_range(h, table.groups)
     group = home
     tag: i64 = FULL | (h & 0x7F)
-    passed = after == 0
+    wanted: i64 = -1  # of each group all slots, but of the first one those behind *after*
+    if after != 0:
+        last = (after - table.slots) // SLOT_BYTES
+        group = last // GROUP_SLOTS
+        wanted = -2 << (last & 15)
     while True:
         header = table.headers + group * HEADER_BYTES
-        matches = match_bytes(header, tag)
+        matches = match_bytes(header, tag) & wanted
         while matches != 0:
             index = group * GROUP_SLOTS + count_trailing_zeros(matches)
-            slot = table.slots + index * SLOT_BYTES
-            if passed and load(hash_at(table, index), RELAXED) == key_hash:
-                return slot
-            passed = passed or slot == after
+            if load(hash_at(table, index), RELAXED) == key_hash:
+                return slot_at(table, index)
             matches &= matches - 1
         if load(header + OVERFLOW, RELAXED) == 0:
             return 0
+        wanted = -1
         group += 1
         if group == table.groups:
             group = 0

@@ -35,6 +35,7 @@ CHAINED = "plugins/intermodal_chained/_table.py"
 EVMAP = "plugins/intermodal_evmap/_state.py"
 EVMAP_VIEWS = "plugins/intermodal_evmap/_map.py"
 EVMAP_LOG = "plugins/intermodal_evmap/_log.py"
+EVMAP_OBSTACLES = "plugins/intermodal_evmap/_obstacles.py"
 
 EVMAP_TESTS = "tests/test_evmap.py"
 EVMAP_SCHEDULES = "tests/test_evmap_schedules.py"
@@ -1346,7 +1347,7 @@ MUTANTS = [
     ),
     Mutant(
         name="a publisher does not look for sections",
-        file=EVMAP,
+        file=EVMAP_OBSTACLES,
         edits=(
             ("            if load(record + HEAD, ACQUIRE) != OUTSIDE and (", "            if False and ("),
         ),
@@ -1355,21 +1356,21 @@ MUTANTS = [
     ),
     Mutant(
         name="a publisher has no heavy fence",
-        file=EVMAP,
+        file=EVMAP_OBSTACLES,
         edits=(("            heavy_fence()  # racing line 1", "            pass"),),
         why="it may miss a section that still finds the old copy",
         test=f"{EVMAP_SCHEDULES}::test_the_memory_orders_suffice",
     ),
     Mutant(
         name="a fence of an earlier publication counts for the next",
-        file=EVMAP,
-        edits=(("                self.fenced = False", "                self.fenced = True"),),
+        file=EVMAP_OBSTACLES,
+        edits=(("        self.fenced = False", "        self.fenced = True"),),
         why="sections that began in between may be missed",
         test=f"{EVMAP_SCHEDULES}::test_the_memory_orders_suffice",
     ),
     Mutant(
         name="a publisher does not look for guards",
-        file=EVMAP,
+        file=EVMAP_OBSTACLES,
         edits=(("            if hold.table is spare:", "            if False:"),),
         why="an iteration is of no one moment",
         test=BESIDE_A_WRITER,
@@ -1393,11 +1394,11 @@ MUTANTS = [
     ),
     Mutant(
         name="a copy that is left to a section is dropped",
-        file=EVMAP,
+        file=EVMAP_OBSTACLES,
         edits=(
             (
-                "            self.left.append(Left(spare, self.era if self.era != 0 else NEVER_ERA))",
-                "            pass",
+                "        self.left.append(Left(spare, self.era if self.era != 0 else NEVER_ERA))",
+                "        pass",
             ),
         ),
         why="the reader goes on in freed memory",
@@ -1405,8 +1406,8 @@ MUTANTS = [
     ),
     Mutant(
         name="copies that were left are dropped at the next publication",
-        file=EVMAP,
-        edits=(("            if oldest < first.since:", "            if oldest < 0:"),),
+        file=EVMAP_OBSTACLES,
+        edits=(("        if oldest < first.since:", "        if oldest < 0:"),),
         why="the reader goes on in freed memory",
         test=f"{EVMAP_TESTS}::test_a_copy_that_is_left_to_a_section_lives_as_long_as_that_lasts",
     ),
@@ -1419,7 +1420,7 @@ MUTANTS = [
     ),
     Mutant(
         name="a thread does not say that it waits for the lock",
-        file=EVMAP,
+        file=EVMAP_OBSTACLES,
         edits=(("            self.blocked[threading.get_ident()] = True", "            pass"),),
         why="its guard and the lock's holder wait for each other",
         test=f"{EVMAP_TESTS}::test_nobody_waits_for_a_guard_whose_thread_waits_to_write",

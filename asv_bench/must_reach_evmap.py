@@ -1,7 +1,8 @@
 # ruff: noqa: T201  (a script prints)
 """Measure two readers beside one writer: what evmap must reach beside dict.
 
-    python asv_bench/readers_beside_writer.py [--sizes 10000,1000000] [--rounds 5] [--seconds 0.5]
+    python asv_bench/must_reach_evmap.py [--sizes 10000,1000000] [--rounds 5] [--seconds 0.5]
+                                         [--into docs/internals-evmap.md]
 
 Maps hold str keys, each its own value. Two threads look keys up, a third sets keys that are there, all as
 fast as they can and for a fixed time; evmap publishes every 1,000 writes, and its threads have handles. Keys
@@ -22,11 +23,16 @@ import random
 import statistics
 import sys
 import threading
+from pathlib import Path
 from time import perf_counter, perf_counter_ns
 from typing import TYPE_CHECKING, Any
 
+import attrs
+from must_reach import write_into
+
 from intermodal import open_map
 from intermodal.bench.contenders import gil_enabled, own_code
+from intermodal.bench.report import Machine
 from intermodal.bench.runner import Crew
 from intermodal.bench.workloads import fresh, make_keys
 
@@ -38,10 +44,10 @@ READERS = 2
 KEYS = 20_000
 CHUNK = 500
 BETWEEN_PUBLICATIONS = 1_000
-LEAST = 2.0
+BASELINE, SUBJECT, LEAST = "dict", "evmap", 2.0
 CONTENDERS: dict[str, Callable[[], Any]] = {
-    "dict": dict,
-    "evmap": functools.partial(open_map, "evmap"),
+    BASELINE: dict,
+    SUBJECT: functools.partial(open_map, SUBJECT),
     "swiss": functools.partial(open_map, "swiss"),
 }
 
@@ -103,38 +109,75 @@ class Round:
         self.stop = True
 
 
-def measure(size: int, rounds: int, seconds: float) -> float:
-    """Print what the contenders do at one size; return by how much evmap's readers are ahead of dict's."""
-    maps: dict[str, Any] = {}
-    for name, make in CONTENDERS.items():
-        maps[name] = make()
-        maps[name].update((key, key) for key in make_keys(size))
-    reads: dict[str, list[float]] = {name: [] for name in maps}
-    writes: dict[str, list[float]] = {name: [] for name in maps}
-    with maps["evmap"].publishing_every(BETWEEN_PUBLICATIONS), Crew(READERS + 1) as crew:
+@attrs.frozen
+class Row:
+    """What one contender did at one size: millions a second, and nanoseconds."""
+
+    size: int
+    name: str
+    reads: float
+    writes: float
+    ratio: float
+    median: int
+    most: int
+    worst: int
+
+    def verdict(self) -> str:
+        if self.name != SUBJECT or gil_enabled():
+            return ""
+        return "yes" if self.ratio >= LEAST else "SHORT"
+
+    def markdown(self) -> str:
+        cells = (
+            f"{self.size:,}",
+            f"`{self.name}`",
+            f"{self.reads:.2f}",
+            f"{self.ratio:.2f}",
+            self.verdict(),
+            f"{self.writes:.2f}",
+            f"{self.median} ns",
+            f"{self.most / 1e3:.1f} µs",
+            f"{self.worst / 1e6:.1f} ms",
+        )
+        return f"| {' | '.join(cells)} |"
+
+
+def filled(size: int) -> dict[str, Any]:
+    """Return the contenders' maps."""
+    maps: dict[str, Any] = {name: make() for name, make in CONTENDERS.items()}
+    for m in maps.values():
+        m.update((key, key) for key in make_keys(size))
+    return maps
+
+
+def measure(size: int, rounds: int, seconds: float) -> list[Row]:
+    """Return what the contenders do at one size."""
+    maps = filled(size)
+    rates: dict[str, list[tuple[float, float]]] = {name: [] for name in maps}
+    times: dict[str, list[int]] = {}
+    with maps[SUBJECT].publishing_every(BETWEEN_PUBLICATIONS), Crew(READERS + 1) as crew:
         for _ in range(rounds):
             for name, m in maps.items():
-                done = Round(m, size, seconds, timed=False).run(crew)
-                reads[name].append(done[0])
-                writes[name].append(done[1])
-        print(f"{size:,} keys, {READERS} readers beside one writer, medians of {rounds}:")
-        base = statistics.median(reads["dict"])
-        for name in maps:
-            found = statistics.median(reads[name])
-            spread = " ".join(f"{each:.1f}" for each in reads[name])
-            print(
-                f"  {name:6} {found:6.2f} M reads/s ({found / base:.2f} x dict; {spread}), "
-                f"{statistics.median(writes[name]):.2f} M writes/s"
-            )
+                rates[name].append(Round(m, size, seconds, timed=False).run(crew)[:2])
         for name, m in maps.items():
-            times = sorted(Round(m, size, seconds, timed=True).run(crew)[2])
-            most = times[len(times) * 9999 // 10000]
-            print(
-                f"  {name:6} one read: median {times[len(times) // 2]} ns, "
-                f"99.99 % below {most / 1e3:.1f} us, worst {times[-1] / 1e3:.0f} us"
-            )
-        print(f"  {maps['evmap'].statistics()}")
-    return statistics.median(reads["evmap"]) / base
+            times[name] = sorted(Round(m, size, seconds, timed=True).run(crew)[2])
+    for name, found in rates.items():
+        print(f"{size:,} {name}: M reads/s {' '.join(f'{reads:.1f}' for reads, _ in found)}")
+    print(maps[SUBJECT].statistics())
+    reads = {name: statistics.median(read for read, _ in found) for name, found in rates.items()}
+    return [
+        Row(
+            size=size,
+            name=name,
+            reads=reads[name],
+            writes=statistics.median(written for _, written in rates[name]),
+            ratio=reads[name] / reads[BASELINE],
+            median=times[name][len(times[name]) // 2],
+            most=times[name][len(times[name]) * 9999 // 10000],
+            worst=times[name][-1],
+        )
+        for name in maps
+    ]
 
 
 def main() -> int:
@@ -142,11 +185,33 @@ def main() -> int:
     parser.add_argument("--sizes", default="10000,1000000")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=0.5)
+    parser.add_argument(
+        "--into",
+        type=Path,
+        metavar="FILE",
+        help="replace the table between the comments 'figures: GIL on', or 'off', of a Markdown file",
+    )
     arguments = parser.parse_args()
+    gil_before = gil_enabled()
     sizes = [int(size) for size in arguments.sizes.split(",")]
-    ratios = [measure(size, arguments.rounds, arguments.seconds) for size in sizes]
-    print(f"free-threaded: {not gil_enabled()}; at least {LEAST} x dict is the target there")
-    return int(not gil_enabled() and min(ratios) < LEAST)
+    rows = [row for size in sizes for row in measure(size, arguments.rounds, arguments.seconds)]
+    machine = Machine.here((), gil_before=gil_before)
+    about = f"{machine.cpu}, {machine.cores} cores; {machine.python.partition(' (')[0]}, GIL {machine.gil}."
+    heads = (
+        *("keys", "map", "M reads/s", f"/ {BASELINE}", f"at least {LEAST:g}"),
+        *("M writes/s", "one read, median", "99.99 %", "worst"),
+    )
+    lines = [
+        f"{about} Medians of {arguments.rounds}.",
+        "",
+        f"| {' | '.join(heads)} |",
+        f"| {' | '.join(['---'] * len(heads))} |",
+        *(row.markdown() for row in rows),
+    ]
+    print("\n".join(lines))
+    if arguments.into is not None:
+        write_into(arguments.into, f"GIL {machine.gil}", lines)
+    return int(any(row.verdict() == "SHORT" for row in rows))
 
 
 if __name__ == "__main__":
