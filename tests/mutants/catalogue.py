@@ -1386,6 +1386,18 @@ MUTANTS = [
         test=f"{EVMAP_SCHEDULES}::test_what_is_read_under_a_guard_is_of_one_publication",
     ),
     Mutant(
+        name="a look at who is in the way is used after another publication",
+        file=EVMAP,
+        edits=(
+            (
+                "self.publications == publication and self.spare is spare:\n            done =",
+                "self.spare is spare:\n            done =",
+            ),
+        ),
+        why="what is spare by then is written to under its readers",
+        test=f"{EVMAP_TESTS}::test_a_publication_in_the_middle_of_another_ones_look_is_noticed",
+    ),
+    Mutant(
         name="keys that have come since are not asked",
         file=EVMAP,
         edits=(("        elif not are_candidates(table, h, key_hash, asked.keys):", "        elif False:"),),
