@@ -127,8 +127,8 @@ class Obstacles:
         self.in_section = found != NOBODY
         if found == NOBODY:
             return self.who_has_a_guard(spare)  # racing line 4: after the sections
-        if found == OTHERS and self.era == 0:
-            self.era = fetch_add(self.readers.scheme.clock, 1, SEQ_CST) + 1
+        if self.era == 0:
+            self.era = fetch_add(self.readers.scheme.clock, 1, SEQ_CST) + 1  # racing line 3
         return found
 
     def who_is_in_a_section(self) -> i64:
