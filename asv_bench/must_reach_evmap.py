@@ -17,18 +17,16 @@ Exit status 1 if the readers of evmap are not twice as fast as those of dict, on
 
 from __future__ import annotations
 
-import argparse
 import functools
 import random
 import statistics
 import sys
 import threading
-from pathlib import Path
 from time import perf_counter, perf_counter_ns
 from typing import TYPE_CHECKING, Any
 
 import attrs
-from must_reach import write_into
+from figures import FREE_THREADED, parser_of, write_into
 
 from intermodal import open_map
 from intermodal.bench.contenders import gil_enabled, own_code
@@ -123,7 +121,7 @@ class Row:
     worst: int
 
     def verdict(self) -> str:
-        if self.name != SUBJECT or gil_enabled():
+        if self.name != SUBJECT or not FREE_THREADED:
             return ""
         return "yes" if self.ratio >= LEAST else "SHORT"
 
@@ -181,16 +179,9 @@ def measure(size: int, rounds: int, seconds: float) -> list[Row]:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = parser_of(__doc__)
     parser.add_argument("--sizes", default="10000,1000000")
-    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=0.5)
-    parser.add_argument(
-        "--into",
-        type=Path,
-        metavar="FILE",
-        help="replace the table between the comments 'figures: GIL on', or 'off', of a Markdown file",
-    )
     arguments = parser.parse_args()
     gil_before = gil_enabled()
     sizes = [int(size) for size in arguments.sizes.split(",")]
