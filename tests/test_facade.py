@@ -76,14 +76,14 @@ def test_an_empty_environment_variable_is_none(monkeypatch):
 def test_requirements_overrule_the_environment_variable(install, monkeypatch):
     """A program that needs a promise gets it; the variable decides among those who make it."""
     install("plain")
-    install("sorted_a", capabilities="ordered=True", rank=2000)
-    install("sorted_b", capabilities="ordered=True", rank=2001)
+    install("shared_a", capabilities="shared='processes'", rank=2000)
+    install("shared_b", capabilities="shared='processes'", rank=2001)
     monkeypatch.setenv("INTERMODAL_BACKEND", "plain")
-    open_map(ordered=True, capacity=7)
-    assert request_of("sorted_a").capacity == 7
-    monkeypatch.setenv("INTERMODAL_BACKEND", "sorted_b")
-    open_map(ordered=True, capacity=8)
-    assert request_of("sorted_b").capacity == 8
+    open_map(shared="processes", capacity=7)
+    assert request_of("shared_a").capacity == 7
+    monkeypatch.setenv("INTERMODAL_BACKEND", "shared_b")
+    open_map(shared="processes", capacity=8)
+    assert request_of("shared_b").capacity == 8
 
 
 @pytest.mark.parametrize("requirements", [{}, {"snapshot": True}])
@@ -127,10 +127,10 @@ def test_a_broken_backend_does_not_hinder_the_choice(install):
 
 def test_a_named_backend_is_held_to_the_requirements(install):
     """The name does not make the requirement true; who meets it is named."""
-    install("sorted", capabilities="ordered=True, snapshot=True")
+    install("sorted", capabilities="ordered=True, callbacks_once=True")
     assert open_map("locked", snapshot=True, iteration="each_once") == {}
     with pytest.raises(BackendNotFound, match=r"backend 'locked' .*ordered is not promised; .*: sorted"):
-        open_map("locked", ordered=True, snapshot=True)
+        open_map("locked", ordered=True, callbacks_once=True)
 
 
 @pytest.mark.parametrize(("name", "marker"), [("int64", intermodal.int64), ("float64", intermodal.float64)])
@@ -250,7 +250,7 @@ def test_an_error_of_the_opening_backend_itself_passes_unchanged(install):
         open_map("late")
 
 
-def test_backends_describes_every_backend_sorted_by_name(install):
+def test_backends_describes_every_backend_shared_by_name(install):
     """With where it comes from."""
     install("zz")
     install("aa", options="Option(name='shards', types=(int,), default=4, summary='how many'),")
@@ -316,7 +316,7 @@ def test_a_reclaimer_that_is_neither_name_nor_reclaimer_is_refused(given):
         open_reclaimer(given)
 
 
-def test_reclaimers_describes_every_reclaimer_sorted_by_name(install_reclaimer):
+def test_reclaimers_describes_every_reclaimer_shared_by_name(install_reclaimer):
     """With what it declares and where it comes from; a broken one with its fault."""
     install_reclaimer("late")
     install_reclaimer("broken", source="raise RuntimeError('out of order')")
