@@ -232,7 +232,18 @@ IM_ALWAYS int64_t im_match_bytes(int64_t address, int64_t byte) {
 
 IM_ALWAYS int64_t im_count_trailing_zeros(int64_t bits) { return __builtin_ctzll((uint64_t)bits); }
 
-IM_ALWAYS int64_t im_count_ones(int64_t bits) { return __builtin_popcountll((uint64_t)bits); }
+IM_ALWAYS int64_t im_count_ones(int64_t bits) {
+#if defined(__x86_64__) && !defined(__POPCNT__)
+    /* The built-in would be a call: not every such processor has the instruction. */
+    uint64_t sums = (uint64_t)bits;
+    sums -= (sums >> 1) & 0x5555555555555555ull;
+    sums = (sums & 0x3333333333333333ull) + ((sums >> 2) & 0x3333333333333333ull);
+    sums = (sums + (sums >> 4)) & 0x0F0F0F0F0F0F0F0Full;
+    return (int64_t)((sums * 0x0101010101010101ull) >> 56);
+#else
+    return __builtin_popcountll((uint64_t)bits);
+#endif
+}
 
 typedef unsigned __int128 im_u128; /* every 64-bit target of gcc and clang has it */
 
