@@ -12,6 +12,7 @@ below; atheris only where it drives.
 from __future__ import annotations
 
 import sys
+from fractions import Fraction
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from intermodal._absent import ABSENT
@@ -66,7 +67,7 @@ KINDS: Final[tuple[Callable[[int, int], Any], ...]] = (
     lambda number, _: f"key {number}",
     lambda number, _: _ActingKey(number, number),
     lambda number, _: _ActingKey(number, number % 3),
-    lambda number, variant: (number, float(number), complex(number))[variant % 3],
+    lambda number, variant: (number, float(number), Fraction(number))[variant % 3],
     lambda number, _: number * (2**61 - 1),  # all of hash 0
 )
 
