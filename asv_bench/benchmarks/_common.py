@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import random
 import sysconfig
 from typing import Any
@@ -19,6 +20,9 @@ SIZES = [1_000, 10_000, 1_000_000]
 #: The largest size that the uncompiled backends, a hundred times as slow, are measured at.
 LARGEST_PURE = 10_000
 
+#: Larger sizes are passed over: for a run that only shows that each benchmark works.
+LARGEST = int(os.environ.get("INTERMODAL_BENCH_LARGEST", "1000000"))
+
 #: Of a measurement on one thread: so a time in microseconds is the time per operation in nanoseconds.
 OPERATIONS = 1_000
 
@@ -27,11 +31,11 @@ def prepare(size: int = 0) -> None:
     """Refuse to measure under the wrong conditions; skip sizes that would take too long.
 
     Raises: AssertionError on a free-threaded build with the GIL on. NotImplementedError, which asv takes as
-    "not for these parameters", if the size is not for uncompiled backends.
+    "not for these parameters", if the size is not for uncompiled backends, or above INTERMODAL_BENCH_LARGEST.
     """
     if sysconfig.get_config_var("Py_GIL_DISABLED"):
         assert not gil_enabled(), "the GIL was turned back on; run asv with PYTHON_GIL=0"
-    if not __compiled__ and size > LARGEST_PURE:
+    if size > (LARGEST if __compiled__ else min(LARGEST, LARGEST_PURE)):
         raise NotImplementedError
 
 
