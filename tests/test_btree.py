@@ -1,4 +1,4 @@
-"""The B+ tree's own: order, neighbours, ranges, positions, encodings of keys; SortedDict beside it where installed."""
+"""The B+ tree's own: order, neighbours, ranges, positions, encodings of keys; SortedDict beside it."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import random
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sortedcontainers import SortedDict
 
 import intermodal
 from intermodal import open_map
@@ -413,14 +414,13 @@ def test_statistics_say_how_deep_the_tree_is():
 
 def sorted_dicts(encoding, count):
     """Return a map and a SortedDict with the same entries."""
-    sortedcontainers = pytest.importorskip("sortedcontainers")
     make = ENCODINGS[encoding]
     numbers = list(range(count))
     random.Random(encoding).shuffle(numbers)
     entries = [(make(number), number) for number in numbers]
     m = of_width(5)
     m.update(entries)
-    return m, sortedcontainers.SortedDict(entries), make
+    return m, SortedDict(entries), make
 
 
 def same(operation, m, other):
