@@ -184,6 +184,7 @@ def read_counted(root: i64, first: i64, h: i64, key_hash: i64, key: object, fall
             reachability_fence(node)
             return value
         below = main_of(root, cell_of(place))
+        reachability_fence(node)  # the branch, which nothing else need keep, lies in it
         at = cell_address(below)
         node = below
         bits >>= BITS

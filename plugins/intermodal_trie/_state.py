@@ -181,6 +181,7 @@ def descend(root: i64, h: i64) -> tuple[object, i64, list[object] | None, object
             else:
                 contract(root, branch, frozen, frozen.pop(), h, shift - BITS, generation, at)
             reachability_fence(upper)
+            reachability_fence(above)
             reachability_fence(node)
             return None, 0, None, None, 0, 0
         bit = bit_of(place_of(h, shift))
