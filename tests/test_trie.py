@@ -15,7 +15,8 @@ import intermodal
 from intermodal import ABSENT, atomics
 from intermodal.atomics import mix
 from intermodal.testing.lifetimes import Ledger
-from intermodal.testing.threads import in_threads
+from intermodal.testing.subjects import scale
+from intermodal.testing.threads import in_threads, run_threads
 from intermodal_trie import TrieMap, TrieSnapshot, _nodes
 
 
@@ -230,3 +231,32 @@ def test_memory_that_cannot_be_had_leaves_the_map_as_it_was(operation, monkeypat
             m.update(before)
             if not failed:
                 break
+
+
+def test_a_branch_is_kept_while_its_node_is_taken():
+    """Though the node above, which alone keeps it, is replaced meanwhile: a reader counts one of them only."""
+    m = TrieMap()
+    stay = [f"stays {number}" for number in range(300)]
+    m.update((key, key) for key in stay)
+    finished = []
+
+    def churn():
+        with m.handle() as mine:
+            number = 0
+            while not finished:
+                mine[f"comes {number % 2700}"] = number
+                mine.pop(f"comes {number % 2700}")
+                number += 7919
+
+    def look():
+        try:
+            with m.handle() as mine:
+                for _ in range(scale(2000, 5)):
+                    for key in stay:
+                        assert mine[key] == key
+        finally:
+            finished.append(True)
+
+    run_threads(churn, look)
+    m._check()
+    assert len(m) == len(stay)
