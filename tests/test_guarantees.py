@@ -305,6 +305,31 @@ PUBLISHED = {
     "a torn snapshot": ([*ONE, snapshot("a2", 9, 10)], False),
     "a whole snapshot": ([*ONE, snapshot("b2 a2", 9, 10)], True),
     "a torn iteration": ([*ONE, iterate("a1 b2", 9, 12)], False),
+    "an iteration that was begun before its thread saw more": (
+        [
+            *ONE,
+            read("a", 2, 9, 10, thread=1),
+            operation("iterate", at=(7, 17), result=(("a", 1, 16),), thread=1),
+        ],
+        True,
+    ),
+    "an iteration that was begun when its thread had seen more": (
+        [
+            *ONE,
+            read("a", 2, 9, 10, thread=1),
+            operation("iterate", at=(11, 17), result=(("a", 1, 16),), thread=1),
+        ],
+        False,
+    ),
+    "a reader that goes back beside an older iteration": (
+        [
+            *ONE,
+            read("a", 2, 9, 10, thread=1),
+            operation("iterate", at=(7, 11), result=(("a", 1, 11),), thread=1),
+            read("a", 1, 12, 13, thread=1),
+        ],
+        False,
+    ),
     "len of a publication": ([*ONE, length(2, 16, 17)], True),
     "len of what was before": ([*ONE, length(1, 16, 17)], False),
     "a removal that was not published": (

@@ -14,7 +14,7 @@ from __future__ import annotations
 import bisect
 import itertools
 from collections import defaultdict
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import attrs
 
@@ -365,7 +365,9 @@ def check_published(history: History) -> Verdict:
       or an iteration finds, is the state after one of them;
     - this is none earlier than any publication that had returned when the guard's first operation was
       called, and none that was called after that operation had returned;
-    - a thread's later guards never see an earlier state than its earlier guards.
+    - a guard never sees an earlier state than one that the same thread had pinned before it began to pin its
+      own; of two that overlap (``list`` asks for the length between the beginning and the end of an
+      iteration) either may be the older.
 
     Reads are ``get``, ``getitem``, ``contains``, ``len``, ``snapshot`` and ``iterate``, by any thread. Of
     other operations the effect counts, if they had one; whether they were right to have it is not checked.
@@ -429,6 +431,11 @@ def _reads(operation: Operation, state: Mapping[Any, Any]) -> bool:
     return transition(operation).possible(state.get(operation.key, ABSENT))
 
 
+#: When a thread pinned its last guard, the newest state it had seen by then, and the same before that.
+_Sightings: TypeAlias = "tuple[int, int, _Sightings | None]"
+_Seen: TypeAlias = "dict[int | str, _Sightings]"
+
+
 class _Published:
     """The search for an order of the publications of a history."""
 
@@ -443,7 +450,7 @@ class _Published:
     def violation(self) -> Violation | None:
         """Return what no order explains, or None."""
         clusters = list(_clusters(self._publications))
-        seen: dict[int | str, int] = {}
+        seen: _Seen = {}
         ordered: list[_Publication] = []
         if self._place(clusters, 0, ordered, [self._initial], seen):
             return None
@@ -457,7 +464,7 @@ class _Published:
         number: int,
         ordered: list[_Publication],
         states: list[dict[Any, Any]],
-        seen: dict[int | str, int],
+        seen: _Seen,
     ) -> bool:
         """Return whether *clusters* from *number* on can be put into an order behind *ordered*."""
         following = clusters[number][0].operation.called if number < len(clusters) else _END
@@ -487,9 +494,9 @@ class _Published:
         guards: Sequence[_Guard],
         ordered: list[_Publication],
         states: list[dict[Any, Any]],
-        seen: dict[int | str, int],
-    ) -> dict[int | str, int] | None:
-        """Return the number of the state that each thread has seen after *guards*; None if there is none.
+        seen: _Seen,
+    ) -> _Seen | None:
+        """Return what each thread has seen after *guards*; None if no state explains one of them.
 
         Each guard is taken to have seen the earliest state that it can have seen.
         """
@@ -503,7 +510,7 @@ class _Published:
                 (place for place, each in enumerate(ordered) if each.operation.called > guard.pinned),
                 default=len(ordered),
             )
-            possible = range(max(first, seen.get(thread, 0)), last + 1)
+            possible = range(max(first, _newest(seen.get(thread), guard.called)), last + 1)
             place = next((place for place in possible if guard.sees(states[place])), None)
             if place is None:
                 if self._worst is None or self._worst[0].pinned <= guard.pinned:
@@ -513,8 +520,16 @@ class _Published:
                         [states[each] for each in possible],
                     )
                 return None
-            seen[thread] = place
+            newest = max(place, _newest(seen.get(thread), _END))
+            seen[thread] = (guard.pinned, newest, seen.get(thread))
         return seen
+
+
+def _newest(sightings: _Sightings | None, tick: int) -> int:
+    """Return the number of the newest state that a thread had pinned before *tick*."""
+    while sightings is not None and sightings[0] >= tick:
+        sightings = sightings[2]
+    return 0 if sightings is None else sightings[1]
 
 
 def _applied(state: dict[Any, Any], publication: _Publication) -> dict[Any, Any]:
