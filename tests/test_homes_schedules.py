@@ -350,6 +350,20 @@ def test_far_entries_are_found_and_counted(other):
     assert explore(far, preemptions=1).complete
 
 
+@pytest.mark.usefixtures("neighbours")
+def test_a_far_entry_that_is_being_removed_is_not_taken_for_another():
+    """By a reader that counts the far entries it meets, and has the number and the word from after the removal."""
+    keys = [key_of(0, 8, nth) for nth in range(4)]
+    for leaves, stays in itertools.permutations(keys[2:]):
+        scenario = concurrently(
+            with_homes(TECHNIQUES[0], 8),
+            [calls_on(leaves, "")["pop"]],
+            [calls_on(stays, "")["get"]],
+            prepare=lambda m: m.update((key, str(key)) for key in keys),
+        )
+        assert explore(scenario, preemptions=2).complete
+
+
 # ---- chained's two -----------------------------------------------------------------------------------------
 
 
@@ -386,6 +400,20 @@ def test_a_chain_that_changes_under_a_reader_does_not_lead_it_astray():
         [calls_on(here[0], "")["get"]],
         [calls_on(here[1], "")["pop"], calls_on(there[0], "new")["insert"]],
         prepare=chains,
+    )
+    assert explore(scenario, preemptions=2).complete
+
+
+@pytest.mark.parametrize("sought", [0, 1])
+def test_a_node_that_is_being_removed_does_not_lead_a_reader_astray(sought):
+    """Who has the bucket's word from after the removal does not come to the node, which another chain gets."""
+    here = [key_of(0, 8, nth) for nth in range(3)]  # nodes 2, 1, 0 in this order
+    scenario = concurrently(
+        with_homes(TECHNIQUES[1], 8),
+        [calls_on(here[sought], "")["get"]],
+        [calls_on(here[1], "")["pop"]],
+        [calls_on(key_of(1, 8), "new")["insert"]],  # it takes node 1 if it can
+        prepare=lambda m: m.update((key, "old") for key in here),
     )
     assert explore(scenario, preemptions=2).complete
 

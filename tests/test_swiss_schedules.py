@@ -9,11 +9,13 @@ import pytest
 
 import intermodal
 from intermodal import open_reclaimer, tables
+from intermodal.atomics import fast_range, mix
 from intermodal.tables import COPY
 from intermodal.testing.scenarios import Call, calls_on, concurrently
 from intermodal.testing.scheduler import explore
 from intermodal.testing.sequential import SequentialMap
 from intermodal_swiss import SwissMap
+from intermodal_swiss._state import SwissState
 
 pytestmark = pytest.mark.skipif(intermodal.__compiled__, reason="the scheduler runs the pure build")
 
@@ -117,6 +119,24 @@ def test_two_operations_at_the_boundary_of_a_resize(situation, pair):
 def test_several_operations_take_effect_in_some_order(situation, threads):
     """Each thread's own order is kept."""
     assert explore(concurrently(SwissMap, *threads, prepare=situation), preemptions=1).complete
+
+
+def test_a_slot_that_another_home_uses_again_comes_with_a_new_version():
+    """An entry that overflows into a group takes the slot of one whose removal is not over."""
+    keys = {home: [key for key in range(300) if fast_range(mix(key), 3) == home] for home in (1, 2)}
+    (leaves, *_), (*crowd, comes) = keys[2], keys[1][:17]
+
+    def prepare(m):
+        m.update((key, "old") for key in (*crowd, leaves))
+
+    scenario = concurrently(
+        lambda: SwissMap(SwissState(3)),
+        [calls_on(leaves, "")["get"]],
+        [calls_on(leaves, "")["pop"]],
+        [calls_on(comes, "new")["insert"]],
+        prepare=prepare,
+    )
+    assert explore(scenario, preemptions=2).complete
 
 
 @pytest.mark.parametrize("threads", LONGER[:2], ids=names)

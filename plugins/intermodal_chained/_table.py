@@ -221,10 +221,11 @@ def read(control: i64, h: i64, key: object, fallback: object) -> object:
     """Return the value of *key*, *fallback* if it has none, or RETRY_READ. Takes no lock.
 
     The home's word before and after brackets the search and the load of the value. Writers change it before
-    they empty a slot, and whoever fills the slot next does so after that (it saw the EMPTY that was stored
-    later, RELEASE/ACQUIRE): so a value that belongs to another key, or an emptied slot, comes with a changed
-    word. Replacing a value changes nothing there: the value loaded is the old one or the new one, each the
-    key's value at a moment during this call. MOVED is part of the comparison: an answer from a table that no
+    they give a slot back, and whoever fills the slot next does so after that (it saw the EMPTY that was
+    stored later, RELEASE/ACQUIRE): so a value that belongs to another key comes with a changed word. And they
+    change it after they have taken key and value: who sees the new word finds no key in that slot. Replacing
+    a value changes nothing there: the value loaded is the old one or the new one, each the key's value at a
+    moment during this call. MOVED is part of the comparison: an answer from a table that no
     longer has the key's home is not given. LOCKED is not: a writer that has changed nothing yet does not
     disturb readers.
     """
@@ -393,8 +394,9 @@ def commit(
 def remove_locked(control: i64, home: i64, word: i64, slot: i64, shared: i64) -> object:
     """Remove the node of *slot*, release the lock of *home*, taken at *word*, and return the value.
 
-    The new word comes first: whoever finds the slot emptied, or the node in another chain, finds the word
-    changed. The node's state goes last: nobody claims it before.
+    Readers stop seeing the entry when its value is taken. The new word comes between the node's leaving the
+    chain and its state. Not after: whoever finds the node in another chain finds the word changed. Not
+    before: who began with the new word would still come to the node, and leave with the other chain.
     """
     lock = load(control + BUCKETS, RELAXED) + home * BUCKET_BYTES
     before: i64 = 0
@@ -405,11 +407,11 @@ def remove_locked(control: i64, home: i64, word: i64, slot: i64, shared: i64) ->
     words = words_of(control, node)
     following = load(words + NEXT, RELAXED)
     word = with_head(word, following) if before == 0 else word + VERSION_STEP
-    store(lock, word | LOCKED, RELEASE)
-    if before != 0:
-        store(words_of(control, before) + NEXT, following, RELEASE)
     value: object = object_take(slot + VALUE, None)
     key: object = object_take(slot, None)
+    if before != 0:
+        store(words_of(control, before) + NEXT, following, RELEASE)
+    store(lock, word | LOCKED, RELEASE)
     store(words, EMPTY, RELEASE)
     fetch_add(count_of(shared, home), -1, RELAXED)
     unlock(lock, word)
@@ -571,7 +573,7 @@ class ChainedTable(Table):
             if rank >= position and rank <= last:
                 key = object_load(slot, _REMOVE)
                 value = object_load(slot + VALUE, _REMOVE)
-                if key is not _REMOVE and value is not _REMOVE:  # else the bucket's word has changed
+                if key is not _REMOVE and value is not _REMOVE:  # else it is being removed
                     entries.append(key)
                     entries.append(value)
             node = self._following(node, state, home)

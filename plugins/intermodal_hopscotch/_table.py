@@ -265,10 +265,11 @@ def read(control: i64, h: i64, key: object, fallback: object) -> object:
     """Return the value of *key*, *fallback* if it has none, or RETRY_READ. Takes no lock.
 
     The home word before and after brackets the search and the load of the value. Writers change it before
-    they empty a slot, and whoever fills the slot next does so after that (it saw the EMPTY that was stored
-    later, RELEASE/ACQUIRE): so a value that belongs to another key, or an emptied slot, comes with a changed
-    word. Replacing a value changes nothing there: the value loaded is the old one or the new one, each the
-    key's value at a moment during this call. MOVED is part of the comparison: an answer from a table that no
+    they give a slot back, and whoever fills the slot next does so after that (it saw the EMPTY that was
+    stored later, RELEASE/ACQUIRE): so a value that belongs to another key comes with a changed word. And they
+    change it after they have taken key and value: who sees the new word finds no key in that slot. Replacing
+    a value changes nothing there: the value loaded is the old one or the new one, each the key's value at a
+    moment during this call. MOVED is part of the comparison: an answer from a table that no
     longer has the key's home is not given. LOCKED is not: a writer that has changed nothing yet does not
     disturb readers.
     """
@@ -480,9 +481,11 @@ def publish(control: i64, home: i64, word: i64, index: i64, h: i64) -> i64:
 def remove_locked(control: i64, home: i64, word: i64, slot: i64, shared: i64) -> object:
     """Remove the entry in *slot*, release the lock of *home*, taken at *word*, and return the value.
 
-    The new home word comes first: whoever finds the slot emptied, or filled with another home's entry, or a
-    smaller number of far entries, finds the word changed. The slot word goes last: nobody claims the slot
-    before.
+    Readers stop seeing the entry when its value is taken. The new home word comes between that and the slot
+    word. Not after: whoever finds another home's entry in the slot, or a smaller number of far entries, finds
+    the word changed. Not before: who began with the new word, far from home, would still find the key there,
+    and then the value of that other entry. For the same readers the slot of a far entry is BUSY, and counts
+    no more, before their number is smaller.
     """
     lock = load(control + RECORDS, RELAXED) + home * BUCKET_BYTES
     index = (slot - load(control + SLOTS, RELAXED)) >> 4
@@ -493,11 +496,11 @@ def remove_locked(control: i64, home: i64, word: i64, slot: i64, shared: i64) ->
     else:
         far -= 1
         word = (word & ~FAR if far == 0 else word) + VERSION_STEP
-    # RELAXED, since the ACQ_REL exchange of object_take comes after it for everybody.
-    store(lock, word | LOCKED, RELAXED)
     value: object = object_take(slot + VALUE, None)
     key: object = object_take(slot, None)
+    store(lock, word | LOCKED, RELEASE)
     if not near:
+        store(word_of_slot(control, index), BUSY, RELEASE)
         store(far_count_of(control, home), far, RELEASE)
     store(word_of_slot(control, index), EMPTY, RELEASE)
     fetch_add(count_of(shared, home), -1, RELAXED)
@@ -640,7 +643,7 @@ class HopscotchTable(Table):
         slot = self.slots + index * SLOT_BYTES
         key = object_load(slot, _REMOVE)
         value = object_load(slot + VALUE, _REMOVE)
-        if key is not _REMOVE and value is not _REMOVE:  # else it is being removed: the word has changed
+        if key is not _REMOVE and value is not _REMOVE:  # else it is being removed
             entries.append(key)
             entries.append(value)
 

@@ -251,7 +251,7 @@ def gather(table: SwissTable, position: i64, last: i64, entries: list[object]) -
             key = object_load(table.slots + index * SLOT_BYTES, REMOVE)
             value = object_load(table.slots + index * SLOT_BYTES + VALUE, REMOVE)
             if key is REMOVE or value is REMOVE:
-                continue  # being removed, or moved: then the version has changed
+                continue  # being removed; or moved, and the version has changed
             if partial:
                 if key_is_str(key):
                     key_hash = hash_object(key)

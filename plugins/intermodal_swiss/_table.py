@@ -330,10 +330,11 @@ def read(
     """Return the value of *key*, *fallback* if it has none, or RETRY_READ. Takes no lock.
 
     The version before and after brackets the search and the load of the value. Writers add to the version
-    before they empty a slot, and whoever fills the slot next does so after that (it saw the EMPTY tag that
-    was stored later, RELEASE/ACQUIRE): so a value that belongs to another key, or an emptied slot, comes with
-    a changed version. Replacing a value changes no version: the value loaded is the old one or the new one,
-    each the key's value at a moment during this call. MOVED is part of the version: an answer from a table
+    before they give a slot back, and whoever fills the slot next does so after that (it saw the EMPTY tag
+    that was stored later, RELEASE/ACQUIRE): so a value that belongs to another key comes with a changed
+    version. And they add to it after they have taken key and value: who sees the new version finds no key in
+    that slot. Replacing a value changes no version: the value loaded is the old one or the new one, each the
+    key's value at a moment during this call. MOVED is part of the version: an answer from a table
     that no longer has the key's home is not given. LOCKED is not: a writer that has changed nothing yet does
     not disturb readers.
     """
@@ -551,12 +552,11 @@ def remove_locked(
 ) -> object:
     """Remove the entry in *slot*, release the home's lock and return the value, None if it was retired.
 
-    The new version comes first: whoever finds the slot emptied, or filled with another home's entry, finds
-    the version changed. Readers stop seeing the entry when its value is taken; the tag goes last.
+    Readers stop seeing the entry when its value is taken. The new version comes between that and the tag. Not
+    after: whoever finds another home's entry in the slot finds the version changed. Not before: who began
+    with the new version would still find the key there, and then the value of that other entry.
     """
     lock = headers + home * HEADER_BYTES + LOCK
-    # RELAXED, since the ACQ_REL exchange of object_take comes after it for everybody.
-    store(lock, (version + VERSION_STEP) | LOCKED, RELAXED)
     key: object = None
     value: object = None
     if record != 0:
@@ -564,6 +564,7 @@ def remove_locked(
     else:
         value = object_take(slot + VALUE, None)
         key = object_take(slot, None)
+    store(lock, (version + VERSION_STEP) | LOCKED, RELEASE)
     release_slot(headers, groups, home, (slot - slots) >> 4)
     fetch_add(shared + COUNTS + (home & STRIPE_MASK) * LINE, -1, RELAXED)
     unlock(lock, version + VERSION_STEP)

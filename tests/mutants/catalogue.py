@@ -279,8 +279,8 @@ MUTANTS = [
         file=TABLE,
         edits=(
             (
-                "    store(lock, (version + VERSION_STEP) | LOCKED, RELAXED)",
-                "    store(lock, version | LOCKED, RELAXED)",
+                "    store(lock, (version + VERSION_STEP) | LOCKED, RELEASE)\n    release_slot",
+                "    store(lock, version | LOCKED, RELEASE)\n    release_slot",
             ),
             (
                 "    unlock(lock, version + VERSION_STEP)\n    reachability_fence(key)",
@@ -289,6 +289,24 @@ MUTANTS = [
         ),
         why="a reader that came before takes what fills the slot next for its key's",
         test=f"{ONE_INSTANT}[small-set-removes it-there-int]",
+    ),
+    Mutant(
+        name="a removal changes the version before it takes key and value",
+        file=TABLE,
+        edits=(
+            (
+                "    store(lock, (version + VERSION_STEP) | LOCKED, RELEASE)\n    release_slot",
+                "    release_slot",
+            ),
+            (
+                "    key: object = None\n",
+                "    store(lock, (version + VERSION_STEP) | LOCKED, RELEASE)\n    key: object = None\n",
+            ),
+        ),
+        why="a reader that begins with the new version finds the key, and then the value of another home's entry",
+        test=(
+            "tests/test_swiss_schedules.py::test_a_slot_that_another_home_uses_again_comes_with_a_new_version"
+        ),
     ),
     Mutant(
         name="an insertion does not change the version",
@@ -1490,7 +1508,7 @@ MUTANTS = [
                 "    near = is_near(home, index)\n    far =",
                 "    before = word\n    near = is_near(home, index)\n    far =",
             ),
-            ("    store(lock, word | LOCKED, RELAXED)\n    value", "    value"),
+            ("    store(lock, word | LOCKED, RELEASE)\n    if not near:", "    if not near:"),
             (
                 "    unlock(lock, word)\n    reachability_fence(key)",
                 "    unlock(lock, before)\n    store(lock, word, RELEASE)\n    reachability_fence(key)",
@@ -1590,6 +1608,18 @@ MUTANTS = [
         test=f"{HOMES}::test_far_entries_are_found_and_counted",
     ),
     Mutant(
+        name="hopscotch: a far entry that is being removed counts as one",
+        file=HOPSCOTCH,
+        edits=(
+            (
+                "        store(word_of_slot(control, index), BUSY, RELEASE)\n        store(far",
+                "        store(far",
+            ),
+        ),
+        why="a reader that has the smaller number stops before the entry that it looks for",
+        test=f"{HOMES}::test_a_far_entry_that_is_being_removed_is_not_taken_for_another",
+    ),
+    Mutant(
         name="hopscotch: an insertion does not look at the phase again",
         file=HOPSCOTCH,
         edits=(("    if load(shared, SEQ_CST) == phase:\n        index", "    if True:\n        index"),),
@@ -1597,6 +1627,22 @@ MUTANTS = [
         test=f"{HOMES}::test_an_insertion_is_counted_by_a_resize_or_sees_it[hopscotch]",
     ),
     # ---- chained ---------------------------------------------------------------------------------------
+    Mutant(
+        name="chained: the bucket's word changes before the node has left the chain",
+        file=CHAINED,
+        edits=(
+            ("    store(lock, word | LOCKED, RELEASE)\n    store(words, EMPTY", "    store(words, EMPTY"),
+            (
+                "    value: object = object_take(slot + VALUE, None)\n",
+                (
+                    "    store(lock, word | LOCKED, RELEASE)\n"
+                    "    value: object = object_take(slot + VALUE, None)\n"
+                ),
+            ),
+        ),
+        why="a reader that begins with the new word comes to the node, and leaves with another chain",
+        test=f"{HOMES}::test_a_node_that_is_being_removed_does_not_lead_a_reader_astray[0]",
+    ),
     Mutant(
         name="chained: a value is replaced in two steps",
         file=CHAINED,
