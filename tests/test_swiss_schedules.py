@@ -139,6 +139,24 @@ def test_a_slot_that_another_home_uses_again_comes_with_a_new_version():
     assert explore(scenario, preemptions=2).complete
 
 
+def test_a_key_is_not_found_before_it_is_there():
+    """By the tag of another home's entry, which overflowed into the same slot; the next look would miss it."""
+    keys = [[key for key in range(5000) if fast_range(mix(key), 3) == home] for home in (0, 1)]
+    crowd = [*keys[0][:17], *keys[1][:16]]  # of the first home one overflows, so searches go on there
+    comes, leaves = next(
+        pair
+        for pair in itertools.product(keys[0][17:], keys[1][16:])
+        if mix(pair[0]) & 0x3F == mix(pair[1]) & 0x3F
+    )
+    scenario = concurrently(
+        lambda: SwissMap(SwissState(3)),
+        [calls_on(comes, "")["get"]] * 2,
+        [calls_on(leaves, "")["pop"], calls_on(comes, "new")["insert"]],
+        prepare=lambda m: m.update((key, "old") for key in (*crowd, leaves)),
+    )
+    assert explore(scenario, preemptions=2).complete
+
+
 @pytest.mark.parametrize("threads", LONGER[:2], ids=names)
 def test_a_slot_that_is_used_again_is_not_taken_for_what_it_was(threads):
     """By a reader that is interrupted between two looks at it."""

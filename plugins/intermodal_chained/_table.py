@@ -710,4 +710,5 @@ def copy_node(table: ChainedTable, following: ChainedTable, node: i64) -> None:
     object_copy(source, target)
     object_copy(source + VALUE, target + VALUE)
     lock = following.buckets + fast_range(rank, following.homes) * BUCKET_BYTES
-    store(lock, publish(control, load(lock, RELAXED), found, rank), RELAXED)
+    # RELEASE: readers do not mind LOCKED, so this already tells them where the chain begins.
+    store(lock, publish(control, load(lock, RELAXED), found, rank), RELEASE)

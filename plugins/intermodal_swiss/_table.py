@@ -537,13 +537,17 @@ def commit(
         fetch_add(count, -1, RELAXED)
         unlock(lock, version)
         return RETRY, None
+    # The new version comes before the key. A reader may have seen the tag of another home's entry that was in
+    # this slot before, and find the key by that, which nobody else finds yet: it sees the version changed.
+    version += VERSION_STEP
+    store(lock, version | LOCKED, RELEASE)
     slot = slots + index * SLOT_BYTES
     if record != 0:
         stamp(record, births_of(headers, groups, index))
     object_store(slot, key)
     object_store(slot + VALUE, new)
     publish(headers, groups, home, index, h, key_hash, key_is_str(key))
-    unlock(lock, version + VERSION_STEP)
+    unlock(lock, version)
     return DONE_INSERTED, None
 
 

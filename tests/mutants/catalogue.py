@@ -313,12 +313,25 @@ MUTANTS = [
         file=TABLE,
         edits=(
             (
-                "    unlock(lock, version + VERSION_STEP)\n    return DONE_INSERTED",
-                "    unlock(lock, version)\n    return DONE_INSERTED",
+                "    version += VERSION_STEP\n    store(lock, version | LOCKED, RELEASE)\n",
+                "",
             ),
         ),
         why="two threads that both found nothing insert the same key twice",
         test=f"{ONE_INSTANT}[small-setdefault-inserts it-absent-int]",
+    ),
+    Mutant(
+        name="an insertion changes the version when it has published the tag",
+        file=TABLE,
+        edits=(
+            ("    version += VERSION_STEP\n    store(lock, version | LOCKED, RELEASE)\n", ""),
+            (
+                "    unlock(lock, version)\n    return DONE_INSERTED",
+                "    unlock(lock, version + VERSION_STEP)\n    return DONE_INSERTED",
+            ),
+        ),
+        why="a reader finds the key by the tag of what was in the slot before, and then finds it no more",
+        test="tests/test_swiss_schedules.py::test_a_key_is_not_found_before_it_is_there",
     ),
     Mutant(
         name="replace releases the lock early",
