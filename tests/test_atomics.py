@@ -13,6 +13,7 @@ import itertools
 import math
 import random
 import re
+import struct
 import sys
 from pathlib import Path
 
@@ -124,13 +125,15 @@ def test_the_header_has_every_operation_with_the_declared_types():
     source = (FOLDER / "atomics.h").read_text(encoding="utf-8")
     for name in re.findall(r"^IM_READ_MODIFY_WRITE\(im_(\w+), ", source, re.MULTILINE):
         source += f"\nIM_ALWAYS int64_t im_{name}(int64_t address, int64_t operand, int64_t order) {{"
-    types = {"int64_t": "w", "bool": "b", "void": "v"}
+    types = {"int64_t": "w", "double": "f", "bool": "b", "void": "v"}
     for name, signature in build.OPERATIONS.items():
         match = re.search(rf"^IM_\w+ (\w+) (\**)im_{name}\(([^)]*)\) {{", source, re.MULTILINE)
         assert match, f"atomics.h has no im_{name}"
         result, star, parameters = match.groups()
         given_types = "".join(
-            "o" if "*" in each else "w" for each in parameters.split(",") if each not in ("void", "")
+            "o" if "*" in each else "f" if "double" in each else "w"
+            for each in parameters.split(",")
+            if each not in ("void", "")
         )
         taken, _, declared = signature.partition("->")
         assert given_types == taken, name
@@ -393,6 +396,29 @@ def test_prefetch_never_faults(machine):
     """Whatever the address."""
     for address in (0, 1, -1, LOWEST, HIGHEST, GROUPS[machine.name].address):
         assert machine.prefetch(address) is None
+
+
+def test_interpreted_callers_keep_the_gil(machine):
+    """They could not go on without it."""
+    machine.gil_acquire(machine.gil_release())
+    assert machine.load(GROUPS[machine.name].address, RELAXED) is not None
+
+
+@given(value=st.floats() | st.sampled_from([-113.0, -0.0, math.inf, math.nan, 5e-324]))
+def test_a_float_goes_through_a_word_and_comes_back(value):
+    """With its sign and bits, on every machine; struct agrees."""
+    (word,) = struct.unpack("=q", struct.pack("=d", value))
+    for machine in MACHINES:
+        assert machine.float_word(value) == word
+        assert struct.pack("=d", machine.word_float(word)) == struct.pack("=d", value)
+
+
+@given(word=INT64 | st.sampled_from([-113, 0x7FF0000000000001, -1]))
+def test_every_word_is_the_bits_of_some_float(word):
+    """NaNs included, whose other bits may be quietened by the processor but do not turn it into a number."""
+    for machine in MACHINES:
+        value = machine.word_float(word)
+        assert machine.float_word(value) == word or math.isnan(value)
 
 
 def test_waiting_returns(machine):
@@ -1270,6 +1296,11 @@ def test_an_absurd_size_is_refused(machine, size):
 )
 def test_storage_is_not_made_by_hand():
     """Only Block does it: interpreted code could not keep it alive as long as its addresses."""
-    for call in (lambda: atomics.block_new(1, 0), lambda: atomics.block_address(object())):
+    for call in (
+        lambda: atomics.block_new(1, 0),
+        lambda: atomics.block_address(object()),
+        lambda: atomics.buffer_new(memoryview(bytes(8))),
+        lambda: atomics.buffer_address(memoryview(bytes(8))),
+    ):
         with pytest.raises(NotImplementedError, match=r"intermodal\.memory\.Block"):
             call()

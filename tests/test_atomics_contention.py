@@ -101,6 +101,13 @@ def test_fetch_add_loses_no_addition(bench):
     assert (bench.load(block.address) - total) % 2**64 == 0
 
 
+def test_threads_that_release_the_gil_run_at_once(bench):
+    """They wait for each other in a loop that lets nobody else have it; with the GIL held it would not end."""
+    block = bench.block(1)
+    bench.run(*[(bench.loops.add_released, block.address, bench.words)] * THREADS)
+    assert bench.load(block.address) == THREADS * bench.words
+
+
 def test_compare_exchange_loses_no_addition(bench):
     """A retry loop around it counts exactly."""
     block = bench.block(1)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import ctypes
 import gc
+import re
 import sys
 import tracemalloc
 import weakref
+from array import array
 
 import pytest
 
@@ -13,7 +16,7 @@ import intermodal
 from intermodal import atomics, memory
 from intermodal.atomics import RELAXED
 from intermodal.errors import AddressError
-from intermodal.memory import Block
+from intermodal.memory import Block, Buffer, is_array
 from intermodal.testing.threads import in_threads
 
 
@@ -290,3 +293,148 @@ def test_a_destructor_may_make_blocks_while_a_block_dies():
         put(block, Maker(), index)
     del block
     assert found == [True] * 100
+
+
+# ---- somebody else's words ---------------------------------------------------------------------------------
+
+
+def words_of(buffer):
+    return [atomics.load(buffer.address + 8 * index, RELAXED) for index in range(buffer.length)]
+
+
+def numpy():
+    return pytest.importorskip("numpy")
+
+
+INTEGERS = {
+    "array": lambda numbers: array("q", numbers),
+    "array of longs": lambda numbers: array("l", numbers),
+    "memoryview": lambda numbers: memoryview(array("q", numbers)),
+    "strided memoryview": lambda numbers: memoryview(array("q", [x for n in numbers for x in (n, 0)]))[::2],
+    "reversed memoryview": lambda numbers: memoryview(array("q", numbers[::-1]))[::-1],
+    "cast bytes": lambda numbers: memoryview(array("q", numbers).tobytes()).cast("q"),
+    "ctypes": lambda numbers: (ctypes.c_int64 * len(numbers))(*numbers),
+    "numpy": lambda numbers: numpy().array(numbers, dtype="int64"),
+    "strided numpy": lambda numbers: numpy().array(numbers, dtype="int64").repeat(3)[::3],
+    "numpy column": lambda numbers: numpy().array([numbers, numbers], dtype="int64").T[:, 0],
+    "unaligned numpy": lambda numbers: numpy().frombuffer(
+        b"x" + array("q", numbers).tobytes(), dtype="int64", offset=1
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", INTEGERS)
+@pytest.mark.parametrize("numbers", [[], [7], [1, -2, 2**63 - 1, -(2**63)]], ids=len)
+def test_a_buffer_has_the_words_of_an_array(kind, numbers):
+    """In their order, whoever made the array; what has no words in a row is copied."""
+    source = INTEGERS[kind](numbers)
+    buffer = Buffer(source, "q", "keys")
+    assert buffer.length == len(numbers)
+    assert words_of(buffer) == numbers
+
+
+def test_a_buffer_of_floats_has_their_bits():
+    """Which word_float turns back."""
+    numbers = [0.5, -0.0, float("inf"), -113.0]
+    for source in (array("d", numbers), memoryview(array("d", numbers))[::-1][::-1]):
+        assert [atomics.word_float(word) for word in words_of(Buffer(source, "d", "values"))] == numbers
+
+
+@pytest.mark.parametrize(
+    ("source", "code", "complaint"),
+    [
+        ([1, 2], "q", "keys must be an array of signed 64-bit integers; got list"),
+        (7, "d", "keys must be an array of 64-bit floating-point numbers; got int"),
+        (b"12345678", "q", "the bytes given has items of format 'B', 1 bytes each; convert it"),
+        (array("i", [1]), "q", "the array given has items of format 'i', 4 bytes each; convert it"),
+        (array("Q", [1]), "q", "items of format 'Q', 8 bytes each"),
+        (array("d", [1]), "q", "items of format 'd', 8 bytes each"),
+        (array("q", [1]), "d", "items of format 'q', 8 bytes each"),
+        (array("f", [1]), "d", "items of format 'f', 4 bytes each"),
+        (memoryview(bytes(16)).cast("q", (1, 2)), "q", "has 2 dimensions; pass a flat one"),
+        (memoryview(bytes(8)).cast("q", ()), "q", "has 0 dimensions"),
+        ((ctypes.c_int64.__ctype_be__ * 1)(1), "q", "in the other byte order, '>q'; convert it"),
+    ],
+)
+def test_an_array_of_something_else_is_refused(source, code, complaint):
+    """The message says what was given, and what to do."""
+    with pytest.raises(TypeError, match=re.escape(complaint)):
+        Buffer(source, code, "keys")
+
+
+def test_numpys_other_types_are_refused():
+    """None is reinterpreted."""
+    for dtype in ("int32", "uint64", "float64", "bool", "complex64", "M8[s]", ">i8"):
+        with pytest.raises((TypeError, ValueError)):
+            Buffer(numpy().zeros(3, dtype=dtype), "q", "keys")
+    with pytest.raises(TypeError, match="ravel"):
+        Buffer(numpy().zeros((2, 3), dtype="int64"), "q", "keys")
+
+
+def test_a_released_memoryview_is_refused():
+    """As it refuses everybody."""
+    view = memoryview(array("q", [1]))
+    view.release()
+    with pytest.raises(ValueError, match="released"):
+        Buffer(view, "q", "keys")
+
+
+@pytest.mark.parametrize(
+    ("source", "complaint"),
+    [
+        (memoryview(bytes(16)).cast("q"), "out must be writable; the memoryview given is read-only"),
+        (memoryview(array("q", range(4)))[::2], "out must be contiguous and aligned; the memoryview given"),
+        ((ctypes.c_int64 * 2)(), "out must be contiguous and aligned"),
+    ],
+)
+def test_what_cannot_be_written_in_place_is_no_output(source, complaint):
+    """A copy would swallow what is written."""
+    assert Buffer(source, "q", "keys").length == 2
+    with pytest.raises(TypeError, match=complaint):
+        Buffer(source, "q", "out", writable=True)
+
+
+@pytest.mark.parametrize("make", [INTEGERS["array"], INTEGERS["memoryview"], INTEGERS["numpy"]])
+def test_what_is_written_into_a_buffer_is_in_the_array(make):
+    """Words and bytes."""
+    source = make([1, 2, 3])
+    buffer = Buffer(source, "q", "out", writable=True)
+    atomics.store(buffer.address + 8, -7, RELAXED)
+    atomics.store_byte(buffer.address + 16, 255)
+    assert [int(each) for each in source] == [1, -7, 255]
+
+
+@pytest.mark.parametrize(
+    "make", [lambda: array("q", range(4)), lambda: bytearray(32)], ids=["array", "bytearray"]
+)
+def test_an_array_is_not_resized_under_a_buffer(make):
+    """Not while it lives; afterwards it is as before."""
+    source = make()
+    buffer = Buffer(memoryview(source).cast("B").cast("q"), "q", "keys")
+    with pytest.raises(BufferError):
+        source.extend(source)
+    del buffer
+    source.extend(source)
+
+
+def test_addresses_outside_a_buffer_are_refused():
+    """Also those of a buffer that is gone, and of an empty one; buffers may overlap."""
+    source = array("q", range(4))
+    whole, part = Buffer(source, "q", "keys"), Buffer(memoryview(source)[1:2], "q", "keys")
+    assert atomics.load(part.address, RELAXED) == 1
+    for address in (whole.address - 8, whole.address + 32):
+        with pytest.raises(AddressError):
+            atomics.load(address, RELAXED)
+    del part
+    assert words_of(whole) == [0, 1, 2, 3]
+    address = whole.address
+    del whole
+    for each in (address, Buffer(array("q"), "q", "keys").address):
+        with pytest.raises(AddressError):
+            atomics.load(each, RELAXED)
+
+
+def test_a_buffer_tells_arrays_from_other_things():
+    """By the buffer protocol alone."""
+    assert all(is_array(source) for source in (array("q"), b"", bytearray(), memoryview(b"")))
+    assert not any(is_array(source) for source in ([], (), "text", 7, None, iter(())))

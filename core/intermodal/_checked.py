@@ -178,6 +178,25 @@ def yield_thread() -> None:
     atomics.yield_thread()
 
 
+def gil_release() -> i64:
+    return 0  # the caller is interpreted, and goes on needing it
+
+
+def gil_acquire(state: i64) -> None:
+    pass
+
+
+# ---- floating-point numbers in words ----------------------------------------------------------------------
+
+
+def float_word(value: float) -> i64:
+    return atomics.float_word(value)
+
+
+def word_float(word: i64) -> float:
+    return atomics.word_float(word)
+
+
 # ---- object slots -----------------------------------------------------------------------------------------
 
 
@@ -365,7 +384,7 @@ def cell_of(address: i64) -> i64:
 
 
 def _refuse() -> NotImplementedError:
-    return NotImplementedError("storage is made by intermodal.memory.Block; create one of those")
+    return NotImplementedError("storage is made by intermodal.memory.Block and Buffer; create one of those")
 
 
 def block_new(words: i64, objects: i64) -> object:  # noqa: ARG001
@@ -381,4 +400,12 @@ def block_objects(storage: object) -> i64:  # noqa: ARG001
 
 
 def block_abandon_objects(storage: object) -> None:  # noqa: ARG001
+    raise _refuse()
+
+
+def buffer_new(view: object) -> object:  # noqa: ARG001
+    raise _refuse()
+
+
+def buffer_address(storage: object) -> i64:  # noqa: ARG001
     raise _refuse()

@@ -13,6 +13,7 @@ from __future__ import annotations
 import gc
 import itertools
 import signal
+import struct
 import threading
 import time
 import weakref
@@ -39,12 +40,13 @@ class Storage:
 
     __slots__ = ("__weakref__", "base", "front", "objects", "objects_base", "words")
 
-    def __init__(self, words: int, objects: int) -> None:
+    def __init__(self, words: list[int] | memoryview, objects: int) -> None:
         self.base = next(_block_numbers) << _BLOCK_SHIFT
-        self.objects_base = self.base + (words * 8 + 63) // 64 * 64
-        self.front = words
-        self.words: list[int] = [0] * words
+        self.objects_base = self.base + (len(words) * 8 + 63) // 64 * 64
+        self.front = len(words)
+        self.words = words
         self.objects: list[Any] = [_EMPTY] * objects
+        _blocks[self.base >> _BLOCK_SHIFT] = self
 
 
 _block_numbers: Final = itertools.count(1)
@@ -63,7 +65,7 @@ def _storage(address: int) -> Storage:
     return storage
 
 
-def _word(address: int) -> tuple[list[int], int]:
+def _word(address: int) -> tuple[list[int] | memoryview, int]:
     storage = _storage(address)
     index, rest = divmod(address - storage.base, 8)
     if index >= storage.front:
@@ -249,7 +251,7 @@ def unlock(address: int, value: int) -> None:
 # ---- bytes and bits ---------------------------------------------------------------------------------------
 
 
-def _byte(address: int) -> tuple[list[int], int, int]:
+def _byte(address: int) -> tuple[list[int] | memoryview, int, int]:
     storage = _storage(address)
     index = (address - storage.base) // 8
     if index >= len(storage.words):
@@ -363,6 +365,30 @@ def pause() -> None:
 
 def yield_thread() -> None:
     time.sleep(0)
+
+
+def gil_release() -> int:
+    return 0
+
+
+def gil_acquire(state: int) -> None:
+    pass
+
+
+# ---- floating-point numbers in words ----------------------------------------------------------------------
+
+_FLOAT: Final = struct.Struct("=d")
+_INTEGER: Final = struct.Struct("=q")
+
+
+def float_word(value: float) -> int:
+    (word,) = _INTEGER.unpack(_FLOAT.pack(value))
+    return int(word)
+
+
+def word_float(word: int) -> float:
+    (value,) = _FLOAT.unpack(_INTEGER.pack(word))
+    return float(value)
 
 
 # ---- object slots -----------------------------------------------------------------------------------------
@@ -597,9 +623,7 @@ def _address_of(held: Any) -> int:
 def block_new(words: int, objects: int) -> Storage:
     if not (0 <= words < _MOST and 0 <= objects < _MOST):
         raise ValueError(f"a block cannot have {words} words and {objects} object slots")
-    storage = Storage(words, objects)
-    _blocks[storage.base >> _BLOCK_SHIFT] = storage
-    return storage
+    return Storage([0] * words, objects)
 
 
 def block_address(storage: Storage) -> int:
@@ -612,3 +636,11 @@ def block_objects(storage: Storage) -> int:
 
 def block_abandon_objects(storage: Storage) -> None:
     pass  # a reader that came before may still look, and finds empty slots
+
+
+def buffer_new(view: memoryview) -> Storage:
+    words = view if view.format == "q" else view.cast("B").cast("q")
+    return Storage(words, 0)
+
+
+buffer_address = block_address

@@ -307,6 +307,38 @@ IM_COLD void im_yield_thread(void) {
     Py_END_ALLOW_THREADS
 }
 
+/* The thread state goes with the word: it is this thread's own, and alive while the thread is. A debug build
+ * keeps it, since im_check calls Python. */
+IM_ALWAYS int64_t im_gil_release(void) {
+#ifdef INTERMODAL_DEBUG
+    return 0;
+#else
+    return (int64_t)PyEval_SaveThread();
+#endif
+}
+
+IM_ALWAYS void im_gil_acquire(int64_t state) {
+#ifdef INTERMODAL_DEBUG
+    (void)state;
+#else
+    PyEval_RestoreThread((PyThreadState *)state);
+#endif
+}
+
+/* ---- floating-point numbers in words ------------------------------------------------------------------ */
+
+IM_ALWAYS int64_t im_float_word(double value) {
+    int64_t word;
+    memcpy(&word, &value, sizeof word);
+    return word;
+}
+
+IM_ALWAYS double im_word_float(int64_t word) {
+    double value;
+    memcpy(&value, &word, sizeof value);
+    return value;
+}
+
 /* ---- object slots -------------------------------------------------------------------------------------
  * A full slot owns one reference. With the GIL a borrowed pointer stays valid until this thread runs
  * Python code. Without it, a loaded pointer may be freed at once by another thread; TryIncRef fails on an
@@ -906,3 +938,8 @@ IM_ALWAYS int64_t im_block_address(PyObject *block) { return ((im_Block *)block)
 IM_ALWAYS int64_t im_block_objects(PyObject *block) { return (int64_t)((im_Block *)block)->slots; }
 
 IM_ALWAYS void im_block_abandon_objects(PyObject *block) { ((im_Block *)block)->slot_count = 0; }
+
+/* The storage of somebody else's words is the memoryview that exports them. */
+IM_ALWAYS PyObject *im_buffer_new(PyObject *view) { return Py_NewRef(view); }
+
+IM_ALWAYS int64_t im_buffer_address(PyObject *view) { return (int64_t)PyMemoryView_GET_BUFFER(view)->buf; }

@@ -221,6 +221,39 @@ def yield_thread() -> None:
     _machine.yield_thread()
 
 
+def gil_release() -> i64:
+    """Let other threads run Python code from here to :func:`gil_acquire`; return what that takes.
+
+    Between the two a compiled function has no thread state (on free-threaded builds: it is detached, so
+    nobody waits for it to stop the world). It may use i64 and float locals, the functions of this module on
+    words, bytes and bits, and methods of native classes whose arguments and results are i64, bool or borrowed
+    objects; nothing that allocates, counts a reference or raises. :func:`yield_thread` is not allowed either.
+    The page on atomics has the traps.
+
+    Does nothing for interpreted callers, which need the GIL, in the pure build and in debug builds, whose
+    checks of addresses are written in Python.
+    """
+    return _machine.gil_release()
+
+
+def gil_acquire(state: i64) -> None:
+    """Go back to what :func:`gil_release`, whose result *state* is, has left. Waits for the GIL."""
+    _machine.gil_acquire(state)
+
+
+# ---- floating-point numbers in words ----------------------------------------------------------------------
+
+
+def float_word(value: float) -> i64:
+    """Return the word with the bits of *value*, an IEEE 754 double."""
+    return _machine.float_word(value)
+
+
+def word_float(word: i64) -> float:
+    """Return the double whose bits *word* has."""
+    return _machine.word_float(word)
+
+
 # ---- object slots -----------------------------------------------------------------------------------------
 # A slot is empty or owns one reference to an object.
 
@@ -468,6 +501,16 @@ def block_objects(storage: object) -> i64:
 def block_abandon_objects(storage: object) -> None:
     """Declare that every object slot of *storage* is empty and stays empty: nobody will look at them."""
     _machine.block_abandon_objects(storage)
+
+
+def buffer_new(view: object) -> object:
+    """Return the storage that is the words of *view*, a contiguous memoryview of whole words; it keeps it."""
+    return _machine.buffer_new(view)
+
+
+def buffer_address(storage: object) -> i64:
+    """Return the address of the first word of *storage*, one of :func:`buffer_new`."""
+    return _machine.buffer_address(storage)
 
 
 # At the foot, since _checked imports this module's functions.

@@ -38,8 +38,9 @@ if TYPE_CHECKING:
 #: The version of mypy whose private interface this module uses.
 MYPY_VERSION: Final = "2.4.1"
 
-# name in intermodal.atomics: argument types -> result. w: 64-bit word or address, o: object, b: bool,
-# h: word, or an exception; O: new reference, or an exception; v: nothing. The C function is called im_<name>.
+# name in intermodal.atomics: argument types -> result. w: 64-bit word or address, f: float, o: object,
+# b: bool, h: word, or an exception; O: new reference, or an exception; v: nothing. The C function is called
+# im_<name>.
 OPERATIONS: Final[Mapping[str, str]] = {
     "load": "ww->w",
     "store": "www->v",
@@ -69,6 +70,10 @@ OPERATIONS: Final[Mapping[str, str]] = {
     "set_thread_word": "ww->v",
     "pause": "->v",
     "yield_thread": "->v",
+    "gil_release": "->w",
+    "gil_acquire": "w->v",
+    "float_word": "f->w",
+    "word_float": "w->f",
     "object_load": "wo->o",
     "object_store": "wo->v",
     "object_exchange": "woo->o",
@@ -103,6 +108,8 @@ OPERATIONS: Final[Mapping[str, str]] = {
     "block_address": "o->w",
     "block_objects": "o->w",
     "block_abandon_objects": "o->v",
+    "buffer_new": "o->O",
+    "buffer_address": "o->w",
 }
 
 _HEADER: Final = Path(__file__).with_name("atomics.h")
@@ -115,12 +122,19 @@ def pure_requested() -> bool:
 
 def _register_operations() -> None:
     from mypyc.ir.ops import ERR_MAGIC, ERR_MAGIC_OVERLAPPING, ERR_NEVER
-    from mypyc.ir.rtypes import bool_rprimitive, int64_rprimitive, object_rprimitive, void_rtype
+    from mypyc.ir.rtypes import (
+        bool_rprimitive,
+        float_rprimitive,
+        int64_rprimitive,
+        object_rprimitive,
+        void_rtype,
+    )
     from mypyc.primitives.registry import function_op, function_ops
 
-    arguments = {"w": int64_rprimitive, "o": object_rprimitive}
+    arguments = {"w": int64_rprimitive, "f": float_rprimitive, "o": object_rprimitive}
     results = {
         "w": (int64_rprimitive, ERR_NEVER),
+        "f": (float_rprimitive, ERR_NEVER),
         "o": (object_rprimitive, ERR_NEVER),
         "b": (bool_rprimitive, ERR_NEVER),
         "h": (int64_rprimitive, ERR_MAGIC_OVERLAPPING),

@@ -20,6 +20,8 @@ from intermodal.atomics import (
     compare_exchange,
     compare_exchange_byte,
     fetch_add,
+    gil_acquire,
+    gil_release,
     load,
     load_byte,
     match_bytes,
@@ -68,6 +70,21 @@ def add_many(gate: i64, address: i64, operand: i64, times: i64) -> None:
     while times > 0:
         fetch_add(address, operand, RELAXED)
         times -= 1
+
+
+def add_released(gate: i64, address: i64, times: i64) -> i64:
+    """Do what add_many does, and meet, in sections without the GIL; return how often they spun at the gate."""
+    spins: i64 = 0
+    state = gil_release()
+    fetch_add(gate, 1, ACQ_REL)
+    while load(gate, ACQUIRE) < 0:
+        spins += 1
+        pause()
+    while times > 0:
+        fetch_add(address, 1, RELAXED)
+        times -= 1
+    gil_acquire(state)
+    return spins
 
 
 def exchange_and_add(gate: i64, address: i64, times: i64) -> None:
