@@ -24,11 +24,13 @@ COMPILED = {
         "core/intermodal/memory.py",
         "core/intermodal/reclamation.py",
         "core/intermodal/tables.py",
+        "core/intermodal/words.py",
     ],
     "intermodal_chained": [
         "plugins/intermodal_chained/_map.py",
         "plugins/intermodal_chained/_state.py",
         "plugins/intermodal_chained/_table.py",
+        "plugins/intermodal_chained/_words.py",
     ],
     "intermodal_btree": [
         "plugins/intermodal_btree/_map.py",
@@ -53,6 +55,7 @@ COMPILED = {
         "plugins/intermodal_hopscotch/_map.py",
         "plugins/intermodal_hopscotch/_state.py",
         "plugins/intermodal_hopscotch/_table.py",
+        "plugins/intermodal_hopscotch/_words.py",
     ],
     "intermodal_hyaline": ["plugins/intermodal_hyaline/_scheme.py"],
     "intermodal_locked": ["plugins/intermodal_locked/_map.py"],
@@ -73,6 +76,7 @@ COMPILED = {
         "plugins/intermodal_swiss/_retiring.py",
         "plugins/intermodal_swiss/_state.py",
         "plugins/intermodal_swiss/_table.py",
+        "plugins/intermodal_swiss/_words.py",
     ],
     "intermodal_trie": [
         "plugins/intermodal_trie/_check.py",

@@ -55,6 +55,7 @@ PUBLIC_MODULES = {
     "intermodal.reclamation",
     "intermodal.statistics",
     "intermodal.tables",
+    "intermodal.words",
 }
 
 

@@ -438,3 +438,4 @@ def test_a_buffer_tells_arrays_from_other_things():
     """By the buffer protocol alone."""
     assert all(is_array(source) for source in (array("q"), b"", bytearray(), memoryview(b"")))
     assert not any(is_array(source) for source in ([], (), "text", 7, None, iter(())))
+    assert not is_array(numpy().int64(7)), "a number, though it has a buffer"

@@ -3,6 +3,7 @@
 #     bench, cli, testing   the command line, evidence about maps (__main__, _commands)
 #     facade                open_map, backends, replicate
 #     registry              plugins by name (hookspecs, _refcount, plugins: what their authors import)
+#     words                 what maps of 64-bit integers share (_batches: their arrays)
 #     tables                what hash maps of lockable homes share
 #     maps, capabilities    the contracts (replication, reclamation, _absent, _views, statistics)
 #     dispatch, log         what is replicated, and where changes get their order

@@ -30,6 +30,9 @@ class float64:  # noqa: N801
 #: The types that keys and values may be declared to have, by the names that Capabilities and MapRequest use.
 TYPES: Final[Mapping[str, type]] = {"object": object, "int64": int64, "float64": float64}
 
+#: The same for values, of which a map may have none.
+VALUE_TYPES: Final[Mapping[str, type | None]] = {**TYPES, "none": None}
+
 # The levels of each graded promise, the strongest first: a level satisfies whatever asks for a later one.
 Points: TypeAlias = Literal["linearizable", "published"]
 Iteration: TypeAlias = Literal["snapshot", "each_once", "weak"]
@@ -78,9 +81,10 @@ def _check_names(_: object, field: attrs.Attribute[Any], value: object) -> None:
 
 def _check_types(instance: object, field: attrs.Attribute[Any], value: object) -> None:
     _check_names(instance, field, value)
+    types = VALUE_TYPES if field.name == "value_types" else TYPES
     for name in value:  # type: ignore[attr-defined]  # _check_names has seen that it is a tuple
-        if name not in TYPES:
-            raise ValueError(f"{field.name} may name only {_listed(TYPES)}; got {name!r}")
+        if name not in types:
+            raise ValueError(f"{field.name} may name only {_listed(types)}; got {name!r}")
 
 
 def _check_callable(_: object, field: attrs.Attribute[Any], value: object) -> None:
@@ -135,7 +139,7 @@ class Capabilities:
     #: The names of the types that keys may be declared to have (see :data:`TYPES`).
     key_types: tuple[str, ...] = attrs.field(default=("object",), validator=_check_types)
 
-    #: The same for values.
+    #: The same for values (see :data:`VALUE_TYPES`). Not every type of keys need go with each.
     value_types: tuple[str, ...] = attrs.field(default=("object",), validator=_check_types)
 
     #: The names of the memory reclaimers that the maps can work with.
@@ -274,6 +278,20 @@ class MapRequest:
     value_type: str = "object"
     reclaimer: str | Reclaimer | None = None
     options: Mapping[str, Any] = attrs.field(factory=dict)
+
+
+def check_word_types(backend: str, request: MapRequest) -> bool:
+    """Return whether a backend that has maps of objects and of 64-bit words is asked for one of words.
+
+    Raises: OptionError if only the keys are objects, or only the values.
+    """
+    if (request.key_type == "object") is not (request.value_type == "object"):
+        raise OptionError(
+            f"backend {backend!r} has no map with keys of type {request.key_type!r} and values of type "
+            f"{request.value_type!r}: both are 'object', or keys are 'int64' and values 'int64', 'float64' "
+            "or 'none'"
+        )
+    return request.key_type != "object"
 
 
 def _check_capabilities(_: object, field: attrs.Attribute[Any], value: object) -> None:

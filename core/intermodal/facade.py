@@ -16,7 +16,15 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from intermodal import registry
-from intermodal.capabilities import FIELDS, TYPES, BackendSpec, MapBackend, MapRequest, ReclaimerSpec
+from intermodal.capabilities import (
+    FIELDS,
+    TYPES,
+    VALUE_TYPES,
+    BackendSpec,
+    MapBackend,
+    MapRequest,
+    ReclaimerSpec,
+)
 from intermodal.dispatch import LogMapper, plan_of
 from intermodal.errors import BackendLoadError, BackendNotFound, IntermodalError, OptionError
 from intermodal.maps import AnyMap, ConcurrentMap
@@ -36,7 +44,7 @@ def open_map(
     *,
     capacity: int | None = None,
     key_type: type | str = object,
-    value_type: type | str = object,
+    value_type: type | str | None = object,
     reclaimer: str | Reclaimer | None = None,
     **options: Any,
 ) -> AnyMap:
@@ -48,7 +56,7 @@ def open_map(
             lowest rank. The variable overrides the default, so it never overrules a requirement.
         capacity: how many entries to expect; a hint.
         key_type: what keys are: ``object``, ``intermodal.int64``, ``intermodal.float64``, or a name of these.
-        value_type: the same for values.
+        value_type: the same for values; None, or ``"none"``, for keys without values.
         reclaimer: name of the memory reclaimer, of which the map gets one of its own, or one made by
             :func:`open_reclaimer` for several maps; None leaves it to the backend.
         options: a keyword that is a field of :class:`intermodal.Capabilities` is a requirement, True or a
@@ -76,8 +84,8 @@ def open_map(
     }
     request = MapRequest(
         capacity=_check_capacity(capacity),
-        key_type=_type_name("key_type", key_type),
-        value_type=_type_name("value_type", value_type),
+        key_type=_type_name("key_type", key_type, TYPES),
+        value_type=_type_name("value_type", value_type, VALUE_TYPES),
         reclaimer=_check_reclaimer(reclaimer),
     )
     needs: dict[str, object] = {
@@ -331,11 +339,13 @@ def _check_reclaimer(reclaimer: object) -> str | Reclaimer | None:
     return reclaimer
 
 
-def _type_name(parameter: str, given: object) -> str:
-    for name, marker in TYPES.items():
+def _type_name(parameter: str, given: object, types: Mapping[str, object]) -> str:
+    for name, marker in types.items():
         if given is marker or (isinstance(given, str) and given == name):
             return name
+    *most, last = [str(marker and f"intermodal.{name}") for name, marker in types.items() if name != "object"]
+    markers = f"{', '.join(most)} or {last}"
     raise OptionError(
-        f"{parameter} must be object, intermodal.int64 or intermodal.float64, or one of the names "
-        f"{', '.join(map(repr, TYPES))}; got {given!r}"
+        f"{parameter} must be object, {markers}, or one of the names {', '.join(map(repr, types))}; "
+        f"got {given!r}"
     )

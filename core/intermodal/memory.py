@@ -171,12 +171,12 @@ _FOREIGN: Final = ">!" if sys.byteorder == "little" else "<"
 
 
 def is_array(source: object) -> bool:
-    """Return whether *source* has the buffer protocol: whether :class:`Buffer` is for it."""
+    """Return whether *source* has the buffer protocol and is no scalar: whether :class:`Buffer` is for it."""
     try:
-        memoryview(source).release()  # type: ignore[arg-type]  # that is the question
+        with memoryview(source) as view:  # type: ignore[arg-type]  # that is the question
+            return view.ndim > 0
     except TypeError:
         return False
-    return True
 
 
 def _fault(view: memoryview, code: str) -> str:

@@ -33,7 +33,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from intermodal.capabilities import Capabilities, MapBackend, MapRequest, Option, ReclaimerBackend
+from intermodal.capabilities import (
+    Capabilities,
+    MapBackend,
+    MapRequest,
+    Option,
+    ReclaimerBackend,
+    check_word_types,
+)
 from intermodal.hookspecs import hookimpl
 from intermodal.replication import EngineBackend, LogBackend, OpenedLog, ReplicationRequest
 
@@ -57,6 +64,7 @@ __all__ = [
     "Reclaimer",
     "ReclaimerBackend",
     "ReplicationRequest",
+    "check_word_types",
     "hookimpl",
 ]
 

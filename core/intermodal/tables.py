@@ -227,15 +227,24 @@ class Table:
         objects: how many object slots.
         home_slots: how many slots there are for each home.
         era: the reclaimer's clock; its own birth.
+        block: the memory of a table that is there already; None: its own.
 
     Subclasses define the methods that raise NotImplementedError here.
     """
 
-    def __init__(self, homes: int, words: int, objects: int, home_slots: int = 1, era: int = 0) -> None:
+    def __init__(
+        self,
+        homes: int,
+        words: int,
+        objects: int,
+        home_slots: int = 1,
+        era: int = 0,
+        block: Block | None = None,
+    ) -> None:
         self.homes: Final[i64] = homes
         self.home_slots: Final[i64] = home_slots
         self.era: Final = era
-        self.block: Final = Block(CONTROL_WORDS + words, objects)
+        self.block: Final = Block(CONTROL_WORDS + words, objects) if block is None else block
         self.control: Final[i64] = self.block.address
         store(self.control + HOMES, self.homes, RELAXED)
         #: Where moved homes went, from before the first one is MOVED until that table is the current one.

@@ -4,19 +4,28 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from intermodal.plugins import Capabilities, MapBackend, MapRequest, hookimpl
+from intermodal.plugins import Capabilities, MapBackend, MapRequest, check_word_types, hookimpl
 
 if TYPE_CHECKING:
     from intermodal.maps import AnyMap
-    from intermodal_hopscotch._public import HopscotchMap
+    from intermodal_hopscotch._public import (
+        HopscotchFloats,
+        HopscotchIntegers,
+        HopscotchKeys,
+        HopscotchMap,
+    )
 
-__all__ = ["HopscotchMap"]
+__all__ = ["HopscotchFloats", "HopscotchIntegers", "HopscotchKeys", "HopscotchMap"]
 
 
 def _open(request: MapRequest) -> AnyMap:
-    from intermodal_hopscotch._public import HopscotchMap
+    from intermodal_hopscotch._public import TYPED, HopscotchMap
 
-    return HopscotchMap.with_capacity(request.capacity or 0)
+    capacity = request.capacity or 0
+    if check_word_types("hopscotch", request):
+        typed: AnyMap = TYPED[request.value_type].with_capacity(capacity)
+        return typed
+    return HopscotchMap.with_capacity(capacity)
 
 
 @hookimpl
@@ -32,6 +41,8 @@ def intermodal_map_backend() -> MapBackend:
             clear="stepwise",
             lock_free_reads=True,
             handles=True,
+            key_types=("object", "int64"),
+            value_types=("object", "int64", "float64", "none"),
         ),
         open=_open,
         rank=40,
@@ -39,8 +50,9 @@ def intermodal_map_backend() -> MapBackend:
 
 
 def __getattr__(name: str) -> object:
-    if name != "HopscotchMap":
+    if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from intermodal_hopscotch import _public
 
-    return _public.HopscotchMap
+    public: object = getattr(_public, name)
+    return public

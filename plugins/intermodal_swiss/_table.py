@@ -232,7 +232,9 @@ def births_of(headers: i64, groups: i64, index: i64) -> i64:
 def following_group(group: i64, groups: i64) -> i64:
     """Return the group that entries overflow into from *group*."""
     group += 1
-    return group if group < groups else 0
+    if group < groups:  # a conditional expression would make an int object, and _words has no GIL here
+        return group
+    return 0
 
 
 def prefetch_group(slots: i64) -> None:

@@ -29,6 +29,8 @@ TRIE_READ = "plugins/intermodal_trie/_read.py"
 TRIE_NODES = "plugins/intermodal_trie/_nodes.py"
 
 TABLES = "core/intermodal/tables.py"
+WORDS = "core/intermodal/words.py"
+SWISS_WORDS = "plugins/intermodal_swiss/_words.py"
 HOPSCOTCH = "plugins/intermodal_hopscotch/_table.py"
 CHAINED = "plugins/intermodal_chained/_table.py"
 
@@ -48,6 +50,7 @@ SCHEDULED = "tests/test_reclamation_schedules.py"
 DEFECTS = "tests/test_replication_defects.py"
 RECLAIMED = "tests/test_swiss_schedules.py::test_nothing_is_looked_at_that_may_have_been_freed"
 HOMES = "tests/test_homes_schedules.py"
+WORD_SCHEDULES = "tests/test_words_schedules.py"
 TREES = "tests/test_btree_schedules.py"
 TREE_OPERATIONS = f"{TREES}::test_two_operations_take_effect_one_after_the_other"
 TREE_REUSE = f"{TREES}::test_several_operations_take_effect_in_some_order"
@@ -1786,5 +1789,92 @@ MUTANTS = [
         ),
         why="reads are not lock-free",
         test=f"{HOMES}::test_a_reader_waits_for_nobody[chained]",
+    ),
+    Mutant(
+        name="words: a home that has moved is counted before it is marked",
+        file=WORDS,
+        edits=(
+            (
+                "    store(lock, word | MOVED | LOCKED, RELEASE)\n    if discards:",
+                "    if discards:",
+            ),
+        ),
+        why="a view that keeps the old table reads there what has changed in the next one",
+        test=(
+            f"{WORD_SCHEDULES}::test_several_operations_take_effect_in_some_order"
+            "[swiss-shrinking-add_many(3) get(3) | pop(3) insert(3)]"
+        ),
+    ),
+    Mutant(
+        name="words: a loop does not look at the lock word again",
+        file=WORDS,
+        edits=(
+            (
+                "        if (load(lock, ACQUIRE) ^ word) | LOCKED != LOCKED:\n            break\n",
+                "",
+            ),
+        ),
+        why="the slot is another key's by the time its value is read",
+        test=(
+            f"{WORD_SCHEDULES}::test_a_slot_that_is_used_again_is_not_taken_for_what_it_was"
+            "[swiss-get_many(3) | pop(3) insert(100)]"
+        ),
+    ),
+    Mutant(
+        name="words: an insertion locks its home whatever has changed there",
+        file=WORDS,
+        edits=(
+            (
+                "    if not try_lock(lock, word):\n        return RETRY\n",
+                "    word = load(lock, ACQUIRE) & ~LOCKED\n    if not try_lock(lock, word):\n        return RETRY\n",
+            ),
+        ),
+        why="another thread has inserted the key since it was looked for",
+        test=(f"{WORD_SCHEDULES}::test_a_key_is_inserted_once[swiss-insert_many(100) | insert(100)]"),
+    ),
+    Mutant(
+        name="words: what a loop has counted stays counted",
+        file=WORDS,
+        edits=(("    if credit != 0:\n        fetch_add(count, -credit, RELAXED)\n", ""),),
+        why="len() says more than there is",
+        test="tests/test_words.py::test_what_is_counted_and_not_used_is_given_back[swiss]",
+    ),
+    Mutant(
+        name="words: negative amounts are not looked at",
+        file=WORDS,
+        edits=(("    return left < -half - right - half\n", "    return False\n"),),
+        why="the sum wraps",
+        test="tests/test_words.py::test_a_sum_that_does_not_fit_is_refused[-9223372036854775808--1-swiss]",
+    ),
+    Mutant(
+        name="swiss words: a removal changes the version when it has given the slot back",
+        file=SWISS_WORDS,
+        edits=(
+            (
+                "        store(self.headers + home * HEADER_BYTES + LOCK, (word + VERSION_STEP) | LOCKED, RELEASE)\n",
+                "",
+            ),
+        ),
+        why="a reader takes the next entry of the slot for the one that was removed",
+        test=f"{WORD_SCHEDULES}::test_a_slot_that_another_home_uses_again_comes_with_a_new_version",
+    ),
+    Mutant(
+        name="swiss words: a removal changes the version while the entry can be found",
+        file=SWISS_WORDS,
+        edits=(("        store_byte(header + (index & 15), BUSY)\n", ""),),
+        why="a reader that begins with the new version takes the next entry of the slot for that one",
+        test=f"{WORD_SCHEDULES}::test_a_slot_that_another_home_uses_again_comes_with_a_new_version",
+    ),
+    Mutant(
+        name="swiss words: an insertion changes the version when it has published the tag",
+        file=SWISS_WORDS,
+        edits=(
+            (
+                "        store(self.headers + home * HEADER_BYTES + LOCK, word | LOCKED, RELEASE)\n",
+                "",
+            ),
+        ),
+        why="a reader finds the key by the tag of what was in the slot before, and with its value",
+        test=f"{WORD_SCHEDULES}::test_a_key_is_not_found_before_it_is_there[get_many]",
     ),
 ]

@@ -26,11 +26,12 @@ ORDER = "order: "
 
 # ---- compiling ----------------------------------------------------------------------------------------
 
-_TYPES = {"w": "long long", "o": "PyObject *"}
+_TYPES = {"w": "long long", "f": "double", "o": "PyObject *"}
 _RESULTS = {
     "w": "return PyLong_FromLongLong({call});",
     "h": "int64_t hash = {call}; return PyErr_Occurred() ? NULL : PyLong_FromLongLong(hash);",
     "b": "return PyBool_FromLong({call});",
+    "f": "return PyFloat_FromDouble({call});",
     "o": "return {call};",
     "O": "return {call};",
     "v": "{call}; Py_RETURN_NONE;",
@@ -46,7 +47,7 @@ def _operations() -> str:
         taken, _, given = signature.partition("->")
         parameters = [f"a{number}" for number in range(len(taken))]
         declared = "".join(f"{_TYPES[kind]} {each}; " for kind, each in zip(taken, parameters, strict=True))
-        letters = taken.replace("w", "L").replace("o", "O")
+        letters = taken.replace("w", "L").replace("f", "d").replace("o", "O")
         places = "".join(f", &{each}" for each in parameters)
         result = _RESULTS[given].format(call=f"im_{name}({', '.join(parameters)})")
         functions.append(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import random
 import sys
@@ -9,7 +10,7 @@ import threading
 
 import pytest
 
-from intermodal import ABSENT
+from intermodal import ABSENT, OptionError
 from intermodal.capabilities import FIELDS, Capabilities
 from intermodal.testing.keys import Key
 from intermodal.testing.lifetimes import Ledger
@@ -44,14 +45,30 @@ SAMPLES = {
     "ordered": ["a", "", "\xe9", "\u20ac" * 20, "\0"],
     "int64": [0, 1, -1, 2**31, -(2**31) - 1, 2**63 - 1, -(2**63), *range(100, 400)],
     "float64": [0.0, 1.0, -1.5, 1e300, -1e-300, float("inf"), float("-inf"), *map(float, range(100, 400))],
+    "none": [None],
 }
+
+
+def combinations_of(backend):
+    """Return the types of keys and values that go together, and a map with each: not all need to."""
+    kinds = itertools.product(backend.capabilities.key_types, backend.capabilities.value_types)
+    found = {}
+    for key_type, value_type in kinds:
+        with contextlib.suppress(OptionError):
+            found[key_type, value_type] = backend.open(key_type=key_type, value_type=value_type)
+    return found
+
+
+def test_every_declared_type_goes_with_some_other(backend):
+    """Keys of it with some values, values of it with some keys."""
+    key_types, value_types = zip(*combinations_of(backend), strict=True)
+    assert set(key_types) == set(backend.capabilities.key_types)
+    assert set(value_types) == set(backend.capabilities.value_types)
 
 
 def test_every_declared_type_of_keys_and_values_can_be_stored(backend):
     """Up to its limits, and comes back equal; any combination."""
-    kinds = itertools.product(backend.capabilities.key_types, backend.capabilities.value_types)
-    for key_type, value_type in kinds:
-        m = backend.open(key_type=key_type, value_type=value_type)
+    for (key_type, value_type), m in combinations_of(backend).items():
         values = SAMPLES[value_type]
         keys = SAMPLES["ordered" if key_type == "object" and backend.capabilities.ordered else key_type]
         model = {key: values[index % len(values)] for index, key in enumerate(keys)}
@@ -69,16 +86,13 @@ def test_every_declared_type_of_keys_and_values_can_be_stored(backend):
 @pytest.mark.parametrize(("type_name", "wrong"), [("int64", 2**63), ("int64", "a"), ("float64", "a")])
 def test_what_is_not_of_the_declared_type_is_refused(backend, type_name, wrong):
     """As key and as value; the map stays as it was."""
-    refusals = TypeError, ValueError, OverflowError
-    if type_name in backend.capabilities.key_types:
-        m = backend.open(key_type=type_name)
-        with pytest.raises(refusals):
-            m[wrong] = SAMPLES["object"][0]
-        assert len(m) == 0
-    if type_name in backend.capabilities.value_types:
-        m = backend.open(value_type=type_name)
-        with pytest.raises(refusals):
-            m["a"] = wrong
+    for (key_type, value_type), m in combinations_of(backend).items():
+        if type_name == key_type:
+            with pytest.raises((TypeError, ValueError, OverflowError)):
+                m[wrong] = SAMPLES[value_type][0]
+        if type_name == value_type:
+            with pytest.raises((TypeError, ValueError, OverflowError)):
+                m[SAMPLES[key_type][0]] = wrong
         assert len(m) == 0
 
 

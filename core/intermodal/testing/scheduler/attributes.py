@@ -39,9 +39,10 @@ _ENGINE_NAMES: Final = {
     "intermodal.maps",
     "intermodal.reclamation",
     "intermodal.tables",
+    "intermodal.words",
 }
 #: The modules of the package itself that are ones.
-_OWN_ENGINES: Final = ("intermodal.reclamation", "intermodal.tables")
+_OWN_ENGINES: Final = ("intermodal.reclamation", "intermodal.tables", "intermodal.words")
 _CONTAINERS: Final = {"dict", "list", "set", "deque"}
 #: What does not change a container.
 _READING: Final = {"get", "copy", "keys", "values", "items", "count", "index"}
