@@ -1,8 +1,9 @@
 # Layers of the package; imports point downward only:
 #
 #     bench, cli, testing   the command line, evidence about maps (__main__, _commands)
-#     facade                open_map, backends, replicate
+#     facade                open_map, open_set, backends, replicate
 #     registry              plugins by name (hookspecs, _refcount, plugins: what their authors import)
+#     sets                  the keys of a map as a set
 #     words                 what maps of 64-bit integers share (_batches: their arrays)
 #     tables                what hash maps of lockable homes share
 #     maps, capabilities    the contracts (replication, reclamation, _absent, _views, statistics)
@@ -41,9 +42,10 @@ if TYPE_CHECKING:
         NotSupported,
         OptionError,
     )
-    from intermodal.facade import backends, open_map, open_reclaimer, reclaimers, replicate
+    from intermodal.facade import backends, open_map, open_reclaimer, open_set, reclaimers, replicate
     from intermodal.maps import ConcurrentMap
     from intermodal.reclamation import Reclaimer
+    from intermodal.sets import ConcurrentSet
     from intermodal.statistics import MapStatistics, ReclamationStatistics
 
 __version__ = "0.1.0"
@@ -56,6 +58,7 @@ __all__ = [
     "Capabilities",
     "ConcurrentDispatch",
     "ConcurrentMap",
+    "ConcurrentSet",
     "Dispatch",
     "IntermodalError",
     "LogMapper",
@@ -72,6 +75,7 @@ __all__ = [
     "int64",
     "open_map",
     "open_reclaimer",
+    "open_set",
     "read",
     "reclaimers",
     "replicate",
@@ -86,6 +90,7 @@ _HOME = {
     "Capabilities": "capabilities",
     "ConcurrentDispatch": "dispatch",
     "ConcurrentMap": "maps",
+    "ConcurrentSet": "sets",
     "Dispatch": "dispatch",
     "IntermodalError": "errors",
     "LogMapper": "dispatch",
@@ -100,6 +105,7 @@ _HOME = {
     "int64": "capabilities",
     "open_map": "facade",
     "open_reclaimer": "facade",
+    "open_set": "facade",
     "read": "dispatch",
     "reclaimers": "facade",
     "replicate": "facade",

@@ -10,6 +10,7 @@ from __future__ import annotations
 import difflib
 import operator
 import os
+from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -30,13 +31,14 @@ from intermodal.errors import BackendLoadError, BackendNotFound, IntermodalError
 from intermodal.maps import AnyMap, ConcurrentMap
 from intermodal.reclamation import Reclaimer
 from intermodal.replication import OpenedLog, ReplicationRequest
+from intermodal.sets import ConcurrentSet
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from intermodal.capabilities import Option
 
-__all__ = ["backends", "open_map", "open_reclaimer", "reclaimers", "replicate"]
+__all__ = ["backends", "open_map", "open_reclaimer", "open_set", "reclaimers", "replicate"]
 
 
 def open_map(
@@ -107,6 +109,31 @@ def open_map(
     if not isinstance(opened, ConcurrentMap):
         raise registry.maps.load_error(backend.name, f"opening it returned {opened!r}, not a ConcurrentMap")
     return opened
+
+
+def open_set(
+    name: str | None = None,
+    *,
+    key_type: type | str = object,
+    **options: Any,
+) -> ConcurrentSet[Any]:
+    """Return a new, empty concurrent set: the keys of a map of the backend that is named, or chosen.
+
+    Args:
+        name: as for :func:`open_map`.
+        key_type: what the values are: ``object``, or ``intermodal.int64`` where the backend has maps without
+            values: then they are stored as raw words, and may be given and taken as arrays.
+        options: ``capacity``, ``reclaimer``, requirements and options of the backend, as for
+            :func:`open_map`.
+
+    Raises: what :func:`open_map` raises.
+
+    >>> seen = open_set("locked")
+    >>> seen.insert("a"), seen.insert("a"), seen
+    (True, False, ConcurrentSet({'a'}))
+    """
+    value_type = object if _type_name("key_type", key_type, TYPES) == "object" else None
+    return ConcurrentSet(partial(open_map, name, key_type=key_type, value_type=value_type, **options))
 
 
 def backends() -> tuple[BackendSpec, ...]:
