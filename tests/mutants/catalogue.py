@@ -30,6 +30,8 @@ TRIE_NODES = "plugins/intermodal_trie/_nodes.py"
 
 TABLES = "core/intermodal/tables.py"
 WORDS = "core/intermodal/words.py"
+HOPSCOTCH_WORDS = "plugins/intermodal_hopscotch/_words.py"
+CHAINED_WORDS = "plugins/intermodal_chained/_words.py"
 SWISS_WORDS = "plugins/intermodal_swiss/_words.py"
 HOPSCOTCH = "plugins/intermodal_hopscotch/_table.py"
 CHAINED = "plugins/intermodal_chained/_table.py"
@@ -1876,5 +1878,41 @@ MUTANTS = [
         ),
         why="a reader finds the key by the tag of what was in the slot before, and with its value",
         test=f"{WORD_SCHEDULES}::test_a_key_is_not_found_before_it_is_there[get_many]",
+    ),
+    Mutant(
+        name="hopscotch words: a far entry can be found while the home's word changes",
+        file=HOPSCOTCH_WORDS,
+        edits=(
+            (
+                "            store_byte(state, BUSY)  # before the new word: who has that does not find the entry any more\n",
+                "",
+            ),
+        ),
+        why="a reader that begins with the new word takes the next entry of the slot for that one",
+        test="tests/test_hopscotch_words.py::test_a_slot_is_given_back_after_the_new_version[far]",
+    ),
+    Mutant(
+        name="hopscotch words: a slot is given back before the home's word changes",
+        file=HOPSCOTCH_WORDS,
+        edits=(
+            (
+                "        store(self.words + home * 8, word | LOCKED, RELEASE)\n        # Whoever claims",
+                "        # Whoever claims",
+            ),
+        ),
+        why="a reader takes the next entry of the slot for the one that was removed",
+        test="tests/test_hopscotch_words.py::test_a_slot_is_given_back_after_the_new_version[near]",
+    ),
+    Mutant(
+        name="chained words: the bucket's word changes before the node has left the chain",
+        file=CHAINED_WORDS,
+        edits=(
+            (
+                "            word += VERSION_STEP\n            leads_to",
+                "            word += VERSION_STEP\n            store(lock, word | LOCKED, RELEASE)\n            leads_to",
+            ),
+        ),
+        why="a reader that begins with the new word comes to the node, and leaves with another chain",
+        test="tests/test_words_schedules.py::test_a_node_of_another_chain_is_not_followed",
     ),
 ]
