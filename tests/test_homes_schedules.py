@@ -364,6 +364,24 @@ def test_a_far_entry_that_is_being_removed_is_not_taken_for_another():
         assert explore(scenario, preemptions=2).complete
 
 
+@pytest.mark.usefixtures("neighbours")
+def test_a_far_entry_that_comes_hides_none_that_is_there():
+    """A reader that has the old number of far entries meets the new one before the one that it looks for."""
+    *stay, leaves, sought, comes = (key_of(0, 8, nth) for nth in range(5))
+
+    def prepare(m):
+        m.update((key, str(key)) for key in (*stay, leaves, sought))
+        del m[leaves]
+
+    scenario = concurrently(
+        with_homes(TECHNIQUES[0], 8),
+        [calls_on(comes, "new")["insert"]],
+        [calls_on(sought, "")["get"]],
+        prepare=prepare,
+    )
+    assert explore(scenario, preemptions=2).complete
+
+
 # ---- chained's two -----------------------------------------------------------------------------------------
 
 

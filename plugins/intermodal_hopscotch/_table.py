@@ -469,13 +469,18 @@ def commit(
 def publish(control: i64, home: i64, word: i64, index: i64, h: i64) -> i64:
     """Let slot *index*, which is filled, hold an entry of *home*, which is locked; returns its new word.
 
-    The slot word first, RELEASE: whoever sees the bit of the word that the caller stores sees the entry.
+    The slot word before that, RELEASE: whoever sees the bit of the word that the caller stores sees the
+    entry. A far entry is seen as soon as its slot word is. Who has the old number of them would count it in
+    the place of another one: so the number is changed first, then the version, then the slot word.
     """
-    store(word_of_slot(control, index), occupied(h), RELEASE)
     if is_near(home, index):
+        store(word_of_slot(control, index), occupied(h), RELEASE)
         return (word | bit_of(index - home)) + VERSION_STEP
     store(far_count_of(control, home), far_count(control, home) + 1, RELEASE)
-    return (word | FAR) + VERSION_STEP
+    word += VERSION_STEP
+    store(load(control + RECORDS, RELAXED) + home * BUCKET_BYTES, word | LOCKED, RELEASE)
+    store(word_of_slot(control, index), occupied(h), RELEASE)
+    return word | FAR
 
 
 def remove_locked(control: i64, home: i64, word: i64, slot: i64, shared: i64) -> object:

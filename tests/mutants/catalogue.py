@@ -1638,6 +1638,18 @@ MUTANTS = [
         test=f"{HOMES}::test_a_far_entry_that_is_being_removed_is_not_taken_for_another",
     ),
     Mutant(
+        name="hopscotch: a far entry comes before the home's word changes",
+        file=HOPSCOTCH,
+        edits=(
+            (
+                "    store(load(control + RECORDS, RELAXED) + home * BUCKET_BYTES, word | LOCKED, RELEASE)\n    store(word",
+                "    store(word",
+            ),
+        ),
+        why="a reader that has the old number of far entries stops before the one that it looks for",
+        test=f"{HOMES}::test_a_far_entry_that_comes_hides_none_that_is_there",
+    ),
+    Mutant(
         name="hopscotch: an insertion does not look at the phase again",
         file=HOPSCOTCH,
         edits=(("    if load(shared, SEQ_CST) == phase:\n        index", "    if True:\n        index"),),
