@@ -802,7 +802,7 @@ def test_replaced_tables_go_to_the_reclaimer(backend, reclaimer):
     keys = array("q", range(scale(20_000, 1500)))
     m.set_many(keys, keys)
     assert m.get_many(keys) == keys
-    assert m.statistics().reclamation.retired >= 3
+    assert m.statistics().reclamation.retired >= m.statistics().resizes >= 1
     reclaimer.flush()
     assert m.statistics().reclamation.pending <= 1
     m._check()
