@@ -684,8 +684,8 @@ def test_what_waits_for_a_thread_waits_no_longer_when_it_has_ended(reclaimer, le
     ledger.expect(0)
 
 
-def test_destructors_that_run_at_the_end_of_a_thread_may_retire(reclaimer, ledger):
-    """Also through several generations: nothing is left with a thread that is no more."""
+def generations(reclaimer, ledger, left):
+    """Return what retires another one of its kind when it dies, *left* times one after the other."""
 
     class Generation:
         def __init__(self, left):
@@ -696,8 +696,38 @@ def test_destructors_that_run_at_the_end_of_a_thread_may_retire(reclaimer, ledge
                 if self.left:
                     reclaimer.retire(Generation(self.left - 1))
 
-    for _ in range(5):
-        in_threads(2, lambda _: reclaimer.retire(Generation(3)))
+    return Generation(left)
+
+
+def test_a_flush_frees_what_destructors_retire_meanwhile(reclaimer, ledger):
+    """Through all generations: the flush is the last call that this thread makes."""
+    reclaimer.retire(generations(reclaimer, ledger, 10))
+    assert settled(reclaimer).freed == 11
+    ledger.expect(0)
+
+
+def test_a_flush_in_a_destructor_leaves_the_rest_to_the_one_that_runs_it(reclaimer, ledger):
+    """It comes back, with what the destructor has retired before."""
+    log = []
+    last = Noted(log, "last", ledger.value)
+
+    def retire_and_flush():
+        reclaimer.retire(objects.pop())
+        reclaimer.flush()
+
+    objects = [last]
+    del last
+    reclaimer.retire(Noted(log, "first", retire_and_flush))
+    assert settled(reclaimer).freed == 2
+    assert log == ["first", "last"]
+
+
+def test_destructors_that_run_at_the_end_of_a_thread_may_retire(reclaimer, ledger):
+    """Also through several generations: nothing is left with a thread that is no more."""
+    # One thread at a time. Without a GIL an object that another thread drops dies in the thread that made it,
+    # perhaps after that one's own variables: the next test.
+    for _ in range(10):
+        in_threads(1, lambda _: reclaimer.retire(generations(reclaimer, ledger, 3)))
     statistics = settled(reclaimer)
     assert (statistics.threads, statistics.freed) == (1, 40)
     ledger.expect(0)

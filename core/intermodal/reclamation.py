@@ -543,12 +543,16 @@ class Reclaimer:
     def flush(self) -> None:
         """Free what the calling thread has retired, and what else is due, as far as no section is in the way.
 
-        Inside a section it frees nothing. Complexity: O(threads + what is freed).
+        Also what destructors that it runs retire in turn. Inside a section it frees nothing. Complexity:
+        O(threads + what is freed), for each generation of destructors that retire.
         """
         participant = self._participant()
-        self.scheme.close(participant)
-        self.scheme.advance()
-        self.scheme.drain(participant)
+        while True:
+            self.scheme.close(participant)
+            self.scheme.advance()
+            self.scheme.drain(participant)
+            if participant.pending() == 0:  # else a destructor has retired what is in the new limbo
+                return
 
     def make_room(self) -> i64:
         """Return the calling thread's record with room for MOST_AT_ONCE; destructors may run."""
