@@ -99,7 +99,7 @@ def test_the_loops_over_arrays_touch_no_object(generated):
     """Nor what they call in their own module."""
     names = functions_without_gil()
     assert {"get_range", "write_range", "take_range", "move_range"} <= names
-    for name in {*names, "WordTable___move", "move_words", "count_of", "take_lock", "release_lock"}:
+    for name in {*names, "WordTable___move", "move_words", "count_of", "same", "take_lock", "release_lock"}:
         assert objects_in(generated, "intermodal", name) == set(), name
     assert objects_in(generated, "intermodal", "write_piece"), "the search finds objects where there are some"
 

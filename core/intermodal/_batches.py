@@ -171,15 +171,16 @@ def set_many(view: WordView, keys: Any, values: Any, threads: int) -> None:
     if not is_array(keys):
         ConcurrentMap.set_many(view, keys, values)
         return
-    _write(view, "set_many", SET, keys, values, threads)
+    _write(view._word_state(), "set_many", SET, Buffer(keys, "q", "keys"), values, threads)
 
 
 def insert_many(view: WordView, keys: Any, values: Any, threads: int) -> Any:
     if not is_array(keys):
         return _insert_each(view, keys, values)
-    marks, fresh = _marks(Buffer(keys, "q", "keys").length)
-    length = _write(view, "insert_many", INSERT, keys, values, threads, fresh)
-    return marks[:length]
+    words = Buffer(keys, "q", "keys")
+    marks, fresh = _marks(words.length)
+    _write(view._word_state(), "insert_many", INSERT, words, values, threads, fresh)
+    return marks[: words.length]
 
 
 def _insert_each(view: WordView, keys: Iterable[Any], values: Any) -> list[bool]:
@@ -200,7 +201,7 @@ def add_many(view: WordView, keys: Any, amounts: Any, threads: int) -> None:
         _add_each(view, keys, amounts)
         return
     action = ADD_FLOATS if state.kind == FLOATS else ADD
-    _write(view, "add_many", action, keys, amounts, threads)
+    _write(state, "add_many", action, Buffer(keys, "q", "keys"), amounts, threads)
 
 
 def _add_each(view: WordView, keys: Iterable[Any], amounts: Any) -> None:
@@ -212,17 +213,15 @@ def _add_each(view: WordView, keys: Iterable[Any], amounts: Any) -> None:
 
 
 def _write(
-    view: WordView,
+    state: WordState,
     function: str,
     action: int,
-    keys: Any,
+    words: Buffer,
     values: Any,
     threads: int,
     fresh: Buffer | None = None,
-) -> int:
-    """Do *action* with the values of *keys*; return how many there are."""
-    state = view._word_state()
-    words = Buffer(keys, "q", "keys")
+) -> None:
+    """Do *action* with the values of the keys that *words* are."""
     others, step = _sources(state, function, words, values)
     marks = 0 if fresh is None else fresh.address
     parts = _parts(words.length, threads)
@@ -249,7 +248,6 @@ def _write(
             raise OverflowError(f"the sum for key {key} does not fit into 64 bits; it was not added")
 
     _run(work, parts)
-    return words.length
 
 
 def _sources(state: WordState, function: str, words: Buffer, values: Any) -> tuple[Buffer, int]:

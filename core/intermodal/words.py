@@ -109,6 +109,7 @@ from intermodal.tables import (
     larger,
     look_at_size,
     refresh,
+    same,
     suggests_resize,
     wait,
 )
@@ -384,7 +385,7 @@ def look_up(table: WordTable, h: i64, key: i64) -> tuple[i64, i64]:
     value: i64 = 0
     if slot != NOT_FOUND and slot != CHANGED:
         value = load(slot + table.value_at, ACQUIRE)
-    if slot == CHANGED or (load(lock, ACQUIRE) ^ word) | LOCKED != LOCKED:
+    if slot == CHANGED or not same(load(lock, ACQUIRE), word):
         return RETRY, 0
     return PRESENT if slot != NOT_FOUND else MISSING, value
 
@@ -414,13 +415,13 @@ def attempt(
         return RETRY, 0
     if slot == NOT_FOUND:
         if action == TAKE or condition == IF_PRESENT or condition == IF_IDENTICAL:
-            return REFUSED if (load(lock, ACQUIRE) ^ word) | LOCKED == LOCKED else RETRY, 0
+            return REFUSED if same(load(lock, ACQUIRE), word) else RETRY, 0
         if phase & PHASE_MASK != IDLE and not promised:
             return NEEDS_ROOM, 0
         return make_entry(table, shared, phase, lock, word, h, key, new), 0
     old = load(slot + table.value_at, ACQUIRE)
     if condition == IF_ABSENT:
-        return REFUSED if (load(lock, ACQUIRE) ^ word) | LOCKED == LOCKED else RETRY, old
+        return REFUSED if same(load(lock, ACQUIRE), word) else RETRY, old
     if not try_lock(lock, word):
         return RETRY, 0
     old = load(slot + table.value_at, RELAXED)
@@ -618,7 +619,7 @@ def get_range(
             break
         else:
             value = load(slot + value_at, ACQUIRE)
-        if (load(lock, ACQUIRE) ^ word) | LOCKED != LOCKED:
+        if not same(load(lock, ACQUIRE), word):
             break
         if out != 0:
             store(out + at * 8, value, RELAXED)
@@ -678,7 +679,7 @@ def write_range(
             if load(shared, SEQ_CST) & PHASE_MASK != IDLE or counted(shared) > limit + CREDIT:
                 break
         if slot != NOT_FOUND and action == INSERT:
-            if (load(lock, ACQUIRE) ^ word) | LOCKED != LOCKED:
+            if not same(load(lock, ACQUIRE), word):
                 continue
         elif not try_lock(lock, word):
             spins += 1
@@ -758,7 +759,7 @@ def take_range(
             continue
         value = fallback
         if slot == NOT_FOUND:
-            if (load(lock, ACQUIRE) ^ word) | LOCKED != LOCKED:
+            if not same(load(lock, ACQUIRE), word):
                 continue
         elif not try_lock(lock, word):
             spins += 1
@@ -900,7 +901,7 @@ def export_piece(
             continue
         if tries < TRIES:
             stored = export_home(cast("WordTable", table), position, last, keys, values, at, room)
-            complete = (load(lock, ACQUIRE) ^ word) | LOCKED == LOCKED
+            complete = same(load(lock, ACQUIRE), word)
         else:
             stored = -1
             complete = word & LOCKED == 0 and try_lock(lock, word)

@@ -61,6 +61,7 @@ from intermodal.tables import (
     count_of,
     larger,
     release_lock,
+    same,
     take_lock,
 )
 from intermodal.words import KEYS_ONLY, WordState, WordTable
@@ -239,7 +240,7 @@ class ChainedWords(WordTable):
             # perhaps on and on. Whoever took it out had changed the word, and the link brings that along: so
             # to look at the word, which is near, tells more for less than to find out of which home a key is.
             node = load(slot + self.link_at, ACQUIRE) & NODE
-            if (load(lock, ACQUIRE) ^ word) | LOCKED != LOCKED:
+            if not same(load(lock, ACQUIRE), word):
                 return CHANGED
         return NOT_FOUND
 

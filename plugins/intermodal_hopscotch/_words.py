@@ -48,7 +48,18 @@ from intermodal.atomics import (
     unlock,
 )
 from intermodal.memory import Block
-from intermodal.tables import CONTROL_WORDS, DISCARD, LOCKED, MODE, MOVED, NOT_FOUND, Table, larger
+from intermodal.tables import (
+    CONTROL_WORDS,
+    DISCARD,
+    LOCKED,
+    MODE,
+    MOVED,
+    NOT_FOUND,
+    Table,
+    larger,
+    release_lock,
+    take_lock,
+)
 from intermodal.words import KEYS_ONLY, WordState, WordTable, move_words
 from intermodal_hopscotch._table import (
     BUSY,
@@ -325,25 +336,19 @@ class HopscotchWords(WordTable):
                 last = lock
             slot = self.next_of(home, slot)
         lock = first
-        while lock <= last and lock_if_free(lock):
+        while lock <= last and take_lock(lock):
             lock += 8
         # Takes the lock of *home* only if the word is the same: then these were all of its entries.
         moved = lock > last and move_words(self, following, home, word, shared)
         while lock > first:
             lock -= 8
-            unlock(lock, load(lock, RELAXED) - LOCKED)
+            release_lock(lock)
         return moved
 
     def check(self, discards: bool) -> i64:
         entries = super().check(discards)
         check_slots(self)
         return entries
-
-
-def lock_if_free(lock: i64) -> bool:
-    """Take a home's lock, whatever its version, unless somebody holds it or the home has moved."""
-    word = load(lock, ACQUIRE)
-    return word & (LOCKED | MOVED) == 0 and try_lock(lock, word)
 
 
 def check_slots(table: HopscotchWords) -> None:

@@ -1824,7 +1824,7 @@ MUTANTS = [
         file=WORDS,
         edits=(
             (
-                "        if (load(lock, ACQUIRE) ^ word) | LOCKED != LOCKED:\n            break\n",
+                "        if not same(load(lock, ACQUIRE), word):\n            break\n",
                 "",
             ),
         ),
