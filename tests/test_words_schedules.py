@@ -40,10 +40,12 @@ def full(m):
 
 
 def roomy(m):
-    """Three entries, and a table that is not full for long."""
+    """Three entries in the least table that is not full with two more, so nothing suggests a resize."""
     m.update((number, number) for number in (1, 2, 3))
-    resize(m, 3 * m._state.minimum)
-    settle(m)
+    state = m._state
+    while state.grow_above(state.table) < 5:
+        resize(m, state.table.homes + 1)
+        settle(m)
 
 
 def growing(m):
