@@ -37,7 +37,10 @@ PLUGINS = sorted(
     if path.is_dir()
 )
 PAGES = [
-    *(ROOT / name for name in ("README.md", "CHANGELOG.md", "contrib/README.md")),
+    *(
+        ROOT / name
+        for name in ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "changes/README.md", "contrib/README.md")
+    ),
     *sorted((ROOT / "docs").glob("*.md")),
     *(plugin / "README.md" for plugin in PLUGINS),
 ]
@@ -69,7 +72,7 @@ def name_of(path: Path) -> str:
 
 # ---- examples in pages ------------------------------------------------------------------------------------
 
-FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+FENCE = re.compile(r"^```(\w*|\{[^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
 @attrs.frozen
@@ -289,6 +292,45 @@ def test_every_page_of_docs_is_in_the_index() -> None:
     """docs/index.md links to every other page."""
     linked = set(LINK.findall((ROOT / "docs" / "index.md").read_text(encoding="utf-8")))
     assert {page.name for page in (ROOT / "docs").glob("*.md")} - {"index.md"} <= linked
+
+
+def test_tests_that_pages_name_are_there() -> None:
+    """A page on the inside of a technique says which tests show that it is right."""
+    tests = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "tests").glob("test_*.py"))
+    there = set(re.findall(r"def (test_\w+)\(", tests)) | {
+        path.stem for path in (ROOT / "tests").glob("test_*.py")
+    }
+    for page in (ROOT / "docs").glob("internals-*.md"):
+        text = FENCE.sub("", page.read_text(encoding="utf-8"))
+        assert set(re.findall(r"\b(test_\w+)", text)) <= there, page.name
+
+
+def glossary() -> dict[str, str]:
+    """Return what the glossary says, by term."""
+    text = (ROOT / "docs" / "glossary.md").read_text(encoding="utf-8")
+    return dict(re.findall(r"^### (.+)\n\n(.+)$", text, re.MULTILINE))
+
+
+def test_glossary_has_one_meaning_for_each_word() -> None:
+    """No word twice, none without a meaning; those of a part are in the alphabet's order."""
+    text = (ROOT / "docs" / "glossary.md").read_text(encoding="utf-8")
+    assert len(re.findall(r"^### ", text, re.MULTILINE)) == len(glossary()) > 50
+    for part in text.split("\n## ")[1:]:
+        words = [word.lower() for word in re.findall(r"^### (.+)$", part, re.MULTILINE)]
+        assert words == sorted(words)
+
+
+@pytest.mark.parametrize("term", glossary())
+def test_words_of_the_glossary_are_used(term: str) -> None:
+    """Each word stands in the sources, or on another page."""
+    texts = [path for package in (CORE, *PLUGINS) for path in package.rglob("*.py")]
+    texts += [page for page in PAGES if page.name != "glossary.md"]
+    left = {word.strip() for word in term.lower().split(",")}
+    for path in texts:
+        left -= {word for word in left if word in path.read_text(encoding="utf-8").lower()}
+        if not left:
+            return
+    assert not left
 
 
 def test_every_option_of_bench_is_documented(capsys: pytest.CaptureFixture[str], monkeypatch) -> None:

@@ -158,11 +158,11 @@ class Plan:
         name: of the structure's type, for messages and representations.
         make: returns the structure of the first replica, which nobody else has.
         copy: returns an independent copy of a structure.
-        reads: method -> function(structure, *arguments) that executes it; None for the method itself. Empty
-            if the structure is a :class:`Dispatch`.
+        reads: method -> ``function(structure, *arguments)`` that executes it; None for the method itself.
+            Empty if the structure is a :class:`Dispatch`.
         writes: the same for methods that change the structure.
         properties: names in *reads* that are attributes rather than methods.
-        normal: method -> function(*arguments) that returns its arguments as they can be executed again.
+        normal: method -> ``function(*arguments)`` that returns its arguments as they can be executed again.
         concurrent: whether it is a :class:`ConcurrentDispatch`.
     """
 
@@ -243,7 +243,7 @@ def _as_item(index: Any, value: Any) -> tuple[Any, ...]:
     return (index, tuple(value)) if isinstance(index, slice) else (index, value)
 
 
-#: What :func:`_pop_from_set` returns if the copies have not agreed on an element yet.
+#: What ``_pop_from_set`` returns if the copies have not agreed on an element yet.
 TRY_AGAIN: Final = object()
 
 

@@ -42,7 +42,7 @@ def check_linearizable(history: History) -> Verdict:
     Raises: HistoryError if the history has operations that the contract has not, or values that are not
         hashable.
 
-    Complexity: see :class:`intermodal.testing.search.Search`; 100,000 operations take seconds.
+    Complexity: see ``intermodal.testing.search``; 100,000 operations take seconds.
 
     >>> from intermodal.testing.histories import History, Operation
     >>> def insert(thread, value, called, returned):
