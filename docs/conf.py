@@ -115,7 +115,7 @@ ON_THE_SITE = {
     "../CHANGELOG.md": "changelog.md",
     "../CONTRIBUTING.md": "contributing.md",
 }
-LINK = re.compile(r"(?<=\]\()(?P<target>[^)\s]+)(?=\))")
+LINK = re.compile(r"\[(?P<words>[^]]+)\]\((?P<target>[^)\s]+)\)")
 SECTION = re.compile(r"^## (?P<title>.+)\n(?P<text>(?:(?!^## ).*\n)*)", re.MULTILINE)
 ENTRY = re.compile(r"^- \[[^]]+\]\((?P<page>[\w-]+)\.md\)", re.MULTILINE)
 
@@ -131,9 +131,15 @@ def contents(index: str) -> str:
     return "\n".join(trees)
 
 
+def link_on(page: str, link: re.Match[str]) -> str:
+    """Return a link as it is on that page of the site: the words alone if it led to the page itself."""
+    target = ON_THE_SITE.get(link["target"], link["target"])
+    return link["words"] if target == f"{page}.md" else f"[{link['words']}]({target})"
+
+
 def adapt(app: Sphinx, page: str, source: list[str]) -> None:  # noqa: ARG001  (Sphinx passes it)
     """Make a page of the site of one that is meant for GitHub."""
-    text = LINK.sub(lambda found: ON_THE_SITE.get(found["target"], found["target"]), source[0])
+    text = LINK.sub(lambda link: link_on(page, link), source[0])
     source[0] = f"{text}\n{contents(text)}" if page == "index" else text
 
 

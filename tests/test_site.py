@@ -100,5 +100,6 @@ def test_links_out_of_the_folder_stay_on_the_site(site):
     """Where a page links to the README or the changelog, the site has a page for it."""
     assert 'href="changelog.html"' in text_of(site, "contributing")
     assert 'href="backends.html"' in text_of(site, "guarantees")
+    assert "it is that of the README," in text_of(site, "backends")  # which is this very page here
     for page in site.glob("*.html"):
         assert 'href="../' not in page.read_text(encoding="utf-8"), page.name
