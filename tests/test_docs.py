@@ -333,17 +333,21 @@ def test_words_of_the_glossary_are_used(term: str) -> None:
     assert not left
 
 
-def test_every_option_of_bench_is_documented(capsys: pytest.CaptureFixture[str], monkeypatch) -> None:
-    """docs/benchmarks.md mentions each option that the command line shows."""
+@pytest.mark.parametrize(("command", "option"), [("bench", "--keys")])
+def test_every_option_of_measuring_is_documented(
+    command: str, option: str, capsys: pytest.CaptureFixture[str], monkeypatch
+) -> None:
+    """docs/benchmarks.md mentions each option that the command line shows, in the part on that command."""
     pytest.importorskip("typer")
     from intermodal.cli import run
 
     monkeypatch.setenv("COLUMNS", "200")
-    assert run(["bench", "--help"]) == 0
+    assert run([command, "--help"]) == 0
     options = set(re.findall(r"(?<!\w)--[a-z][a-z-]*", capsys.readouterr().out)) - {"--help"}
-    assert "--keys" in options
+    assert option in options
     text = (ROOT / "docs" / "benchmarks.md").read_text(encoding="utf-8")
-    assert not [option for option in sorted(options) if f"`{option}" not in text]
+    part = text.partition(f"## `intermodal {command}`\n")[2].partition("\n## ")[0]
+    assert not [option for option in sorted(options) if f"`{option}" not in part]
 
 
 def test_changelog_has_the_current_version() -> None:

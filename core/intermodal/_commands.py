@@ -6,14 +6,17 @@ stderr and exit status 2, whether typer finds it or we do.
 
 from __future__ import annotations
 
+import contextlib
+import importlib.util
 import json
 import os
 import platform
 import subprocess
 import sys
 import time
+from collections.abc import Generator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
 
 import attrs
 import typer
@@ -23,7 +26,8 @@ from rich.markup import escape
 from rich.progress import Progress
 from rich.table import Table
 
-from intermodal.bench import contenders, report, runner, workloads
+from intermodal.bench import contenders, report, runner, survey, workloads
+from intermodal.bench.memory import Memory
 from intermodal.bench.workloads import BenchmarkError
 from intermodal.errors import IntermodalError
 from intermodal.testing.stressing import (
@@ -37,9 +41,11 @@ from intermodal.testing.stressing import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
     from intermodal.capabilities import BackendSpec, Capabilities
+
+T = TypeVar("T")
 
 # Where there is no terminal there is no width either: whatever reads the tables wants a row per line.
 _WIDTH_OF_NO_TERMINAL: Final = 320
@@ -51,6 +57,11 @@ _METHOD: Final = (
 
 # click's ClickException, which typer does not export: the class above BadParameter and UsageError.
 _OptionError: Final[Any] = typer.BadParameter.__mro__[2]
+
+
+def _listed(numbers: Iterable[int]) -> str:
+    return ",".join(map(str, numbers))
+
 
 app = typer.Typer(
     add_completion=False,
@@ -203,6 +214,30 @@ def bench(
         bool, typer.Option("--lines", help="With --keys: each line is a key, not a word.")
     ] = False,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write all figures to this file.")] = None,
+    page: Annotated[
+        Path | None,
+        typer.Option(
+            "--report",
+            help="Measure shares of writes, latencies and memory too; write a page with plots here.",
+        ),
+    ] = None,
+    images: Annotated[
+        Path | None, typer.Option("--png", help="The same, and write the plots as images into this folder.")
+    ] = None,
+    writes: Annotated[
+        str | None,
+        typer.Option(
+            help="With --report or --png: shares of writes in per cent, separated by commas.",
+            show_default=_listed(survey.WRITES),
+        ),
+    ] = None,
+    entries: Annotated[
+        str | None,
+        typer.Option(
+            help="With --report or --png: numbers of entries to measure memory with, separated by commas.",
+            show_default=_listed(survey.ENTRIES),
+        ),
+    ] = None,
 ) -> None:
     """Run a workload on the backends and on dict and its rivals side by side, and pick one.
 
@@ -211,28 +246,75 @@ def bench(
     """
     gil_before = contenders.gil_enabled()
     try:
-        _check_writable(json_file)
+        _check_outputs(json_file, page, images)
+        if page is None and images is None:
+            _check_not_given({"--writes": writes, "--entries": entries})
         workload = _workload(workloads.find_mix(mix), size, distribution, seed, keys, lines=lines)
         field = contenders.enter(None if backends is None else _split(backends), peers=peers)
         plan = runner.Plan(field.contenders, workload, _numbers(threads, "--threads"), rounds, seconds)
+        wanted = survey.Survey(
+            plan,
+            survey.WRITES if writes is None else _numbers(writes, "--writes"),
+            survey.ENTRIES if entries is None else _numbers(entries, "--entries"),
+        )
     except BenchmarkError as error:
         raise typer.Exit(_complain(str(error), 2)) from error
 
     console = _console()
     _print_heading(console, plan, field, gil_before=gil_before)
-    samples: list[runner.Sample] = []
-    status = 0
     try:
-        _measure(plan, samples)
+        if page is None and images is None:
+            status, samples = _gather(runner.measure(plan), plan.steps)
+            result = report.Report.of(plan, field, samples, gil_before=gil_before)
+        else:
+            status, found = _gather(survey.findings(wanted), wanted.steps, wanted.steps_of)
+            result = report.Report.of_survey(wanted, field, found, gil_before=gil_before)
     except runner.SelfCheckError as error:
         raise typer.Exit(_complain(str(error), 1)) from error
-    except KeyboardInterrupt:
-        status = 130
-    result = report.Report.of(plan, field, samples, gil_before=gil_before)
     _print_report(console, result)
+    _write_report(result, json_file, page, images)
+    raise typer.Exit(status)
+
+
+def _write_report(
+    result: report.Report, json_file: Path | None, page: Path | None, images: Path | None
+) -> None:
+    # Only now, and only if needed: an extension module of theirs might turn the GIL on.
     if json_file is not None:
         json_file.write_text(json.dumps(result.as_dict(), indent=2) + "\n", encoding="utf-8")
-    raise typer.Exit(status)
+    if page is not None:
+        from intermodal.bench.page import page_of
+
+        page.write_text(page_of(result), encoding="utf-8")
+    if images is not None:
+        from intermodal.bench.images import write_images
+
+        write_images(result, images)
+
+
+def _check_not_given(options: dict[str, str | None]) -> None:
+    for option, given in options.items():
+        if given is not None:
+            raise BenchmarkError(f"{option} is for reports; say where with --report FILE or --png FOLDER")
+
+
+def _check_outputs(json_file: Path | None, page: Path | None, images: Path | None) -> None:
+    """Find out before anything is measured whether the outcome can be written."""
+    _check_writable(json_file, "--json")
+    _check_writable(page, "--report")
+    if images is not None and not images.is_dir():
+        _check_writable(images, "--png")
+        if images.exists():
+            raise BenchmarkError(f"{str(images)!r} is a file; give --png a folder")
+    for option, given, needed in (
+        ("--report", page, ("jinja2", "plotly")),
+        ("--png", images, ("matplotlib",)),
+    ):
+        missing = [name for name in needed if given is not None and importlib.util.find_spec(name) is None]
+        if missing:
+            raise typer.Exit(
+                _complain(f"{option} needs {missing[0]}; install: pip install 'intermodal[report]'", 1)
+            )
 
 
 def _workload(
@@ -257,13 +339,13 @@ def _workload(
     return workloads.Trace.from_file(keys, mix, lines=lines)
 
 
-def _check_writable(path: Path | None) -> None:
+def _check_writable(path: Path | None, option: str) -> None:
     if path is None:
         return
     target = path if path.exists() else path.parent
     if path.is_dir() or not target.exists() or not os.access(target, os.W_OK):
         raise BenchmarkError(
-            f"cannot write {str(path)!r} for --json; give a file in a folder that you can write to"
+            f"cannot write {str(path)!r} for {option}; give a file in a folder that you can write to"
         )
 
 
@@ -280,18 +362,46 @@ def _numbers(text: str, option: str) -> tuple[int, ...]:
         ) from None
 
 
-def _measure(plan: runner.Plan, samples: list[runner.Sample]) -> None:
+def _gather(
+    measuring: Iterator[T], total: int, steps_of: Callable[[T], int] = lambda _: 1
+) -> tuple[int, list[T]]:
+    """Return the status that the command ends with, and what was measured, all of it or until Ctrl-C."""
     # The bar is drawn between measurements: by itself it would draw ten times a second in a thread of its
     # own.
-    with Progress(
-        console=Console(stderr=True), auto_refresh=False, transient=True, disable=not sys.stderr.isatty()
-    ) as progress:
-        task = progress.add_task("measuring", total=plan.steps)
+    found: list[T] = []
+    with (
+        Progress(
+            *Progress.get_default_columns(),
+            console=Console(stderr=True),
+            auto_refresh=False,
+            transient=True,
+            disable=not sys.stderr.isatty(),
+        ) as progress,
+        contextlib.closing(measuring) if isinstance(measuring, Generator) else contextlib.nullcontext(),
+    ):
+        task = progress.add_task("measuring", total=total)
         progress.refresh()
-        for sample in runner.measure(plan):
-            samples.append(sample)
-            done = f"{sample.contender}, threads: {sample.threads}"
-            progress.update(task, advance=1, description=done, refresh=True)
+        try:
+            for each in measuring:
+                found.append(each)
+                progress.update(task, advance=steps_of(each), description=_described(each), refresh=True)
+        except KeyboardInterrupt:
+            return 130, found
+    return 0, found
+
+
+def _described(finding: object) -> str:
+    """Return what has just been measured, for the progress bar."""
+    match finding:
+        case runner.Sample():
+            return f"{finding.contender}, threads: {finding.threads}"
+        case runner.Latencies():
+            return f"{finding.contender}, latencies"
+        case Memory():
+            return f"{finding.contender}, memory"
+        case survey.MixSample():
+            return f"{finding.sample.contender}, {finding.writes} % writes, threads: {finding.sample.threads}"
+    return "measuring"
 
 
 def _print_heading(console: Console, plan: runner.Plan, field: contenders.Field, *, gil_before: bool) -> None:

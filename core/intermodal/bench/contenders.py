@@ -27,7 +27,9 @@ import subprocess
 import sys
 import threading
 import types
+from array import array
 from collections.abc import Callable
+from time import perf_counter_ns
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import attrs
@@ -35,7 +37,7 @@ import attrs
 from intermodal.bench.workloads import READ, WRITE, BenchmarkError, Run, nearest
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from contextlib import AbstractContextManager
 
     from intermodal.capabilities import BackendSpec, Capabilities
@@ -49,7 +51,7 @@ BASELINE: Final = "dict"
 class WrongResult(Exception):
     """A read did not return a value equal to the key."""
 
-    def __init__(self, key: str, found: object) -> None:
+    def __init__(self, key: object, found: object) -> None:
         super().__init__(key, found)
         self.key = key
         self.found = found
@@ -101,6 +103,63 @@ def _run_locked(m: LockedDict, runs: list[Run]) -> None:
                     del data[key]
 
 
+def _run_timed(m: Any, runs: list[Run], reads: array[int], writes: array[int]) -> None:
+    clock = perf_counter_ns
+    for kind, keys in runs:
+        if kind == READ:
+            for key in keys:
+                begin = clock()
+                found = m[key]
+                end = clock()
+                reads.append(end - begin)
+                if found != key:
+                    raise WrongResult(key, found)
+        elif kind == WRITE:
+            for key in keys:
+                begin = clock()
+                m[key] = key
+                end = clock()
+                writes.append(end - begin)
+        else:
+            for key in keys:
+                begin = clock()
+                del m[key]
+                end = clock()
+                writes.append(end - begin)
+
+
+def _run_locked_timed(m: LockedDict, runs: list[Run], reads: array[int], writes: array[int]) -> None:
+    data, lock, clock = m.data, m.lock, perf_counter_ns
+    for kind, keys in runs:
+        if kind == READ:
+            for key in keys:
+                begin = clock()
+                with lock:
+                    found = data[key]
+                end = clock()
+                reads.append(end - begin)
+                if found != key:
+                    raise WrongResult(key, found)
+        elif kind == WRITE:
+            for key in keys:
+                begin = clock()
+                with lock:
+                    data[key] = key
+                end = clock()
+                writes.append(end - begin)
+        else:
+            for key in keys:
+                begin = clock()
+                with lock:
+                    del data[key]
+                end = clock()
+                writes.append(end - begin)
+
+
+def _nothing(m: object) -> None:
+    """Leave a map as it is: whatever was written to it is visible."""
+
+
 def own_code(function: Callable[..., T]) -> Callable[..., T]:
     """Return a function that does the same with bytecode of its own, which nobody else's types specialize."""
     assert isinstance(function, types.FunctionType)
@@ -119,7 +178,11 @@ class Contender:
         capabilities: what it promises, if it is a backend.
         lacks: what a program that has a dict would miss, if it is no complete mapping.
         by_reference: whether it gives back the very objects that were put in.
+        settle: makes what was written to the map visible to all, where that is not so at once.
+        options: the keywords of ``open_map``, if it is a backend.
         run: does runs of operations to a view, asserting every result; raises WrongResult, or KeyError.
+        run_timed: does the same, appending the nanoseconds that each took to one of two arrays: of the reads,
+            and of the operations that change the map.
     """
 
     name: str
@@ -129,7 +192,12 @@ class Contender:
     capabilities: Capabilities | None = None
     lacks: str = ""
     by_reference: bool = True
+    settle: Callable[[Any], object] = _nothing
+    options: Mapping[str, str] = attrs.field(factory=dict)
     run: Callable[[Any, list[Run]], None] = attrs.field(factory=lambda: own_code(_run), eq=False, repr=False)
+    run_timed: Callable[[Any, list[Run], array[int], array[int]], None] = attrs.field(
+        factory=lambda: own_code(_run_timed), eq=False, repr=False
+    )
 
 
 @attrs.frozen
@@ -169,7 +237,13 @@ def enter(backends: Sequence[str] | None = None, *, peers: bool = True) -> Field
     entered.append(Contender(BASELINE, platform.python_version(), dict))
     if peers:
         entered.append(
-            Contender("dict + Lock", platform.python_version(), LockedDict, run=own_code(_run_locked))
+            Contender(
+                "dict + Lock",
+                platform.python_version(),
+                LockedDict,
+                run=own_code(_run_locked),
+                run_timed=own_code(_run_locked_timed),
+            )
         )
         for module, make in (("cereggii", _cereggii), ("ft_utils", _ft_utils)):
             if importlib.util.find_spec(module) is None:
@@ -183,6 +257,21 @@ def enter(backends: Sequence[str] | None = None, *, peers: bool = True) -> Field
             except (ImportError, AttributeError) as error:
                 notes.append(f"{module} is left out: {error}")
     return Field(tuple(entered), tuple(notes))
+
+
+def find(name: str) -> Contender:
+    """Return the contender that :func:`enter` would enter under this name.
+
+    Raises: BenchmarkError if nobody has it here.
+    """
+    from intermodal import backends
+
+    is_backend = name in [spec.name for spec in backends()]
+    field = enter([name] if is_backend else [], peers=not is_backend)
+    entered = {each.name: each for each in field.contenders}
+    if name not in entered:
+        raise BenchmarkError(f"nothing of the name {name!r} can be measured{nearest(name, entered)}")
+    return entered[name]
 
 
 def _chosen(names: Sequence[str] | None, notes: list[str]) -> list[BackendSpec]:
@@ -202,11 +291,22 @@ def _chosen(names: Sequence[str] | None, notes: list[str]) -> list[BackendSpec]:
     return chosen
 
 
-def _backend(spec: BackendSpec) -> Contender:
+def with_options(name: str, options: Mapping[str, str]) -> Contender:
+    """Return the backend *name*, its maps opened with these keywords.
+
+    Raises: BenchmarkError if it is not installed, is broken, turns the GIL on, or does not take them.
+    """
+    (spec,) = _chosen([name], [])
+    arguments = ", ".join([repr(name), *(f"{keyword}={value!r}" for keyword, value in options.items())])
+    _check_gil(name, f"import intermodal; intermodal.open_map({arguments})")
+    return _backend(spec, **options)
+
+
+def _backend(spec: BackendSpec, **options: Any) -> Contender:
     from intermodal import IntermodalError, open_map
 
     try:
-        with open_map(spec.name).handle():
+        with open_map(spec.name, **options).handle():
             pass
     except IntermodalError as error:
         raise BenchmarkError(str(error)) from error
@@ -214,10 +314,11 @@ def _backend(spec: BackendSpec) -> Contender:
     return Contender(
         spec.name,
         spec.version,
-        lambda: open_map(spec.name),
+        lambda: open_map(spec.name, **options),
         lambda m: m.handle(),
         capabilities=spec.capabilities,
-        by_reference=spec.capabilities.shared == "threads",
+        by_reference=spec.capabilities.shared == "threads" and options.get("key_type", "object") == "object",
+        options=options,
     )
 
 

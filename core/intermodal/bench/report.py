@@ -5,24 +5,49 @@ Plain frozen records that become JSON and come back from it. Prints nothing; mea
 
 from __future__ import annotations
 
+import math
 import os
 import platform
 import statistics
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
 from intermodal.bench.contenders import BASELINE, Contender, Field, gil_enabled
+from intermodal.bench.memory import Memory
+from intermodal.bench.runner import Latencies, Sample, clock_latency
+from intermodal.bench.survey import MixSample, Omission
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
-    from intermodal.bench.runner import Plan, Sample
+    from intermodal.bench.runner import Plan
+    from intermodal.bench.survey import Finding, Survey
 
 #: What is less than this ahead of dict is not worth leaving dict for.
 WORTH_IT: Final = 1.1
+
+#: The parts of the operations whose longest time a report says.
+PARTS: Final = (
+    0.01,
+    0.1,
+    0.25,
+    0.5,
+    0.75,
+    0.9,
+    0.95,
+    0.98,
+    0.99,
+    0.995,
+    0.998,
+    0.999,
+    0.9995,
+    0.9999,
+    0.99999,
+)
 
 _MEANINGS: Final = {
     "lock_free_reads": "readers never wait for a writer",
@@ -110,6 +135,62 @@ class Figure:
 
 
 @attrs.frozen
+class MixFigures:
+    """How fast the contenders were with so many per cent of writes."""
+
+    writes: int
+    figures: tuple[Figure, ...]
+
+
+@attrs.frozen
+class Latency:
+    """How long one kind of operation took one contender.
+
+    Attributes:
+        contender: its name.
+        threads: how many threads worked at once.
+        operation: ``read`` or ``write``; a removal is a write.
+        count: how many were timed.
+        mean: their mean in nanoseconds.
+        worst: the longest in nanoseconds.
+        quantiles: pairs of a part of the operations and the nanoseconds that no operation of that part
+            exceeded; of parts that leave out at least one operation.
+    """
+
+    contender: str
+    threads: int
+    operation: str
+    count: int
+    mean: float
+    worst: int
+    quantiles: tuple[tuple[float, int], ...]
+
+    @classmethod
+    def of(cls, contender: str, threads: int, operation: str, times: Counter[int]) -> Latency:
+        """Return the latency of operations of which *times* says how many took how long; at least one."""
+        count = times.total()
+        return cls(
+            contender,
+            threads,
+            operation,
+            count,
+            mean=sum(time * often for time, often in times.items()) / count,
+            worst=max(times),
+            quantiles=tuple(_quantiles(times, count)),
+        )
+
+
+def _quantiles(times: Counter[int], count: int) -> Iterator[tuple[float, int]]:
+    # The number of operations that make up a part, whatever rounding does to the product.
+    needed = [(part, math.ceil(part * count - 1e-6)) for part in PARTS]
+    passed = 0
+    for time in sorted(times):
+        passed += times[time]
+        while needed and needed[0][1] <= min(passed, count - 1):
+            yield needed.pop(0)[0], time
+
+
+@attrs.frozen
 class Pick:
     """Which contender the figures speak for, and why, in a sentence or two."""
 
@@ -128,6 +209,11 @@ class Report:
         rounds: how many rounds were wanted.
         complete: whether all were measured.
         figures: by number of threads, then in the order of the contenders.
+        backends: which of the contenders are backends; the others are peers.
+        mixes: the same for other shares of writes, if it is the report of a survey.
+        latencies: of that workload with the most threads, reads before writes, if it is one of a survey.
+        clock: nanoseconds that an operation would seem to take that takes no time; None without latencies.
+        memory: what entries take, if it is the report of a survey.
         notes: who was left out and why.
         pick: None if no backend was measured beside dict, or nothing at all.
     """
@@ -140,26 +226,42 @@ class Report:
     figures: tuple[Figure, ...]
     notes: tuple[str, ...]
     pick: Pick | None
+    backends: tuple[str, ...] = ()
+    mixes: tuple[MixFigures, ...] = ()
+    latencies: tuple[Latency, ...] = ()
+    clock: int | None = None
+    memory: tuple[Memory, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """Return what JSON can hold: every field, and of each figure the median and the spread too."""
-        plain = attrs.asdict(self)
-        for figure, record in zip(self.figures, plain["figures"], strict=True):
-            record |= {"rate": figure.rate, "spread": figure.spread}
+        plain: dict[str, Any] = attrs.asdict(self)
+        of_mixes = zip(self.mixes, plain["mixes"], strict=True)
+        groups = [
+            (self.figures, plain["figures"]),
+            *((mix.figures, each["figures"]) for mix, each in of_mixes),
+        ]
+        for figures, records in groups:
+            for figure, record in zip(figures, records, strict=True):
+                record |= {"rate": figure.rate, "spread": figure.spread}
         return plain
 
     @classmethod
     def from_dict(cls, record: dict[str, Any]) -> Report:
         """Return the report that ``as_dict`` made *record* of, also if it has been JSON since."""
-        figures = (
-            Figure(each["contender"], each["threads"], tuple(each["rates"]), each["ratio"])
-            for each in record["figures"]
-        )
         own = record | {
             "machine": Machine(**record["machine"]),
-            "figures": tuple(figures),
+            "figures": _figures_from(record["figures"]),
             "notes": tuple(record["notes"]),
             "pick": record["pick"] and Pick(**record["pick"]),
+            "backends": tuple(record["backends"]),
+            "mixes": tuple(
+                MixFigures(each["writes"], _figures_from(each["figures"])) for each in record["mixes"]
+            ),
+            "latencies": tuple(
+                Latency(**each | {"quantiles": tuple((part, time) for part, time in each["quantiles"])})
+                for each in record["latencies"]
+            ),
+            "memory": tuple(Memory(**each) for each in record["memory"]),
         }
         return cls(**own)
 
@@ -176,7 +278,54 @@ class Report:
             figures=figures,
             notes=field.notes,
             pick=recommend(figures, field.contenders),
+            backends=tuple(each.name for each in field.contenders if each.capabilities is not None),
         )
+
+    @classmethod
+    def of_survey(
+        cls, survey: Survey, field: Field, findings: Sequence[Finding], *, gil_before: bool
+    ) -> Report:
+        """Return the report of the *findings* that there are; all of the survey's, or fewer."""
+        samples = [each for each in findings if isinstance(each, Sample)]
+        latencies = latencies_of(each for each in findings if isinstance(each, Latencies))
+        omissions = (each.why for each in findings if isinstance(each, Omission))
+        return attrs.evolve(
+            cls.of(survey.plan, field, samples, gil_before=gil_before),
+            complete=sum(map(survey.steps_of, findings)) == survey.steps,
+            notes=(*field.notes, *omissions),
+            mixes=mixes_of(each for each in findings if isinstance(each, MixSample)),
+            latencies=latencies,
+            clock=clock_latency() if latencies else None,
+            memory=tuple(each for each in findings if isinstance(each, Memory)),
+        )
+
+
+def _figures_from(records: Iterable[dict[str, Any]]) -> tuple[Figure, ...]:
+    return tuple(
+        Figure(each["contender"], each["threads"], tuple(each["rates"]), each["ratio"]) for each in records
+    )
+
+
+def mixes_of(samples: Iterable[MixSample]) -> tuple[MixFigures, ...]:
+    """Return the figures for each share of writes, in the order in which they first appear."""
+    by_writes: dict[int, list[Sample]] = {}
+    for each in samples:
+        by_writes.setdefault(each.writes, []).append(each.sample)
+    return tuple(MixFigures(writes, figures_of(each)) for writes, each in by_writes.items())
+
+
+def latencies_of(rounds: Iterable[Latencies]) -> tuple[Latency, ...]:
+    """Return the latencies of all rounds together: those of reads, then those of writes."""
+    times: dict[tuple[str, str, int], Counter[int]] = {}
+    for each in rounds:
+        for operation, counted in (("read", each.reads), ("write", each.writes)):
+            times.setdefault((operation, each.contender, each.threads), Counter()).update(counted)
+    return tuple(
+        Latency.of(contender, threads, kind, counted)
+        for kind in ("read", "write")
+        for (operation, contender, threads), counted in times.items()
+        if operation == kind and counted
+    )
 
 
 def figures_of(samples: Iterable[Sample]) -> tuple[Figure, ...]:

@@ -13,9 +13,12 @@ import contextlib
 import functools
 import gc
 import queue
+import statistics
 import threading
-from time import perf_counter
-from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
+from array import array
+from collections import Counter
+from time import perf_counter, perf_counter_ns
+from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias, TypeVar
 
 import attrs
 
@@ -25,6 +28,10 @@ from intermodal.bench.workloads import WRITE, BenchmarkError, Share, Workload, e
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from types import TracebackType
+
+    from intermodal.bench.workloads import Run
+
+    _Run: TypeAlias = Callable[[Any, list[Run]], None]
 
 T = TypeVar("T")
 
@@ -39,6 +46,9 @@ _PATIENCE: Final = 4
 
 # The part of `seconds` that is run first, without being measured.
 _WARM_UP: Final = 0.1
+
+# The most seconds of a round in which each operation is timed.
+_LONGEST_TIMED: Final = 1.0
 
 
 class SelfCheckError(BenchmarkError):
@@ -113,6 +123,16 @@ class Sample:
         return self.operations / self.seconds
 
 
+@attrs.frozen
+class Latencies:
+    """How often an operation took how many nanoseconds, the time of two looks at the clock included."""
+
+    contender: str
+    threads: int
+    reads: Counter[int]
+    writes: Counter[int]
+
+
 def measure(plan: Plan) -> Iterator[Sample]:
     """Yield the samples of *plan*, contender after contender in each round.
 
@@ -125,6 +145,30 @@ def measure(plan: Plan) -> Iterator[Sample]:
             for _ in range(plan.rounds):
                 for trial in trials:
                     yield trial.sample()
+
+
+def measure_latencies(plan: Plan) -> Iterator[Latencies]:
+    """Yield the latencies of the operations of *plan*, contender after contender in each round.
+
+    Every operation is timed by itself, so that throughput is another than that of :func:`measure`. A round
+    takes a second at most: each operation leaves eight bytes behind until its end.
+
+    Raises: SelfCheckError at the first wrong result.
+    """
+    plan = attrs.evolve(plan, seconds=min(plan.seconds, _LONGEST_TIMED))
+    for threads in plan.threads:
+        with Crew(threads) as crew:
+            shares = crew.run(functools.partial(_share, plan.workload, threads))
+            trials = [_TimedTrial(contender, crew, shares, plan) for contender in plan.contenders]
+            for _ in range(plan.rounds):
+                for trial in trials:
+                    yield trial.latencies()
+
+
+def clock_latency() -> int:
+    """Return the nanoseconds, the median, that an operation would seem to take that takes no time."""
+    times = [-(perf_counter_ns() - perf_counter_ns()) for _ in range(10_001)]
+    return int(statistics.median(times))
 
 
 def _share(workload: Workload, threads: int, thread: int) -> Share:
@@ -256,15 +300,18 @@ class _Trial:
         try:
             with contextlib.ExitStack() as views:
                 mine = [views.enter_context(self._contender.view(m)) for m in maps]
-                for view in mine:
+                for m, view in zip(maps, mine, strict=True):
                     self._contender.run(view, [(WRITE, share.fill)])
+                    self._contender.settle(m)
                 barrier.wait()
+                run = self._measured_run(thread)
                 if self._fresh_map:
-                    return self._once_each(mine, share)
-                warm = self._until(self._started + self._seconds * _WARM_UP, mine[0], share, 0)
+                    return self._once_each(run, mine, share)
+                warm_up = self._started + self._seconds * _WARM_UP
+                warm = self._until(warm_up, self._contender.run, mine[0], share, 0)
                 barrier.wait()
                 begin = perf_counter()
-                last = self._until(self._started + self._seconds, mine[0], share, warm)
+                last = self._until(self._started + self._seconds, run, mine[0], share, warm)
                 return _Leg(begin, perf_counter(), warm, last)
         except BaseException as error:
             barrier.abort()
@@ -275,9 +322,13 @@ class _Trial:
                 raise SelfCheckError(self._contender.name, error.args[0], "an entry", "KeyError") from error
             raise
 
-    def _until(self, deadline: float, view: Any, share: Share, position: int) -> int:
+    def _measured_run(self, thread: int) -> _Run:  # noqa: ARG002  (it matters to who records times)
+        """Return what one thread does runs of operations with while the clock is on."""
+        return self._contender.run
+
+    def _until(self, deadline: float, run: _Run, view: Any, share: Share, position: int) -> int:
         """Do chunk after chunk, round the pass, until the deadline; return the position of the next."""
-        run, chunks = self._contender.run, share.chunks
+        chunks = share.chunks
         while not self._crew.cancelled:
             run(view, chunks[position % len(chunks)])
             position += 1
@@ -285,9 +336,9 @@ class _Trial:
                 break
         return position
 
-    def _once_each(self, views: list[Any], share: Share) -> _Leg:
+    def _once_each(self, run: _Run, views: list[Any], share: Share) -> _Leg:
         """Do one pass on each view."""
-        run, chunks = self._contender.run, share.chunks
+        chunks = share.chunks
         begin = perf_counter()
         done = 0
         for view in views:
@@ -301,6 +352,7 @@ class _Trial:
     def _verify(self, m: Any, done: list[int]) -> None:
         """Compare a map that nobody uses any more with what the threads have done to it."""
         name = self._contender.name
+        self._contender.settle(m)
         with self._contender.view(m) as view:
             for key, allowed in expected_state(self._shares, done).items():
                 try:
@@ -317,3 +369,26 @@ class _Trial:
                     )
                 if found != key:
                     raise SelfCheckError(name, key, "a value equal to it, at the end", ascii(found))
+
+
+class _TimedTrial(_Trial):
+    """One contender doing a crew's work, each operation timed."""
+
+    def __init__(self, contender: Contender, crew: Crew, shares: list[Share], plan: Plan) -> None:
+        super().__init__(contender, crew, shares, plan)
+        self._times = [(array("q"), array("q")) for _ in shares]
+
+    def latencies(self) -> Latencies:
+        self.sample()
+        reads: Counter[int] = Counter()
+        writes: Counter[int] = Counter()
+        for of_reads, of_writes in self._times:
+            reads.update(of_reads)
+            writes.update(of_writes)
+            del of_reads[:], of_writes[:]
+        return Latencies(self._contender.name, self._crew.threads, reads, writes)
+
+    def _measured_run(self, thread: int) -> _Run:
+        reads, writes = self._times[thread]
+        run = self._contender.run_timed
+        return lambda view, runs: run(view, runs, reads, writes)

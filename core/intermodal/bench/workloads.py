@@ -4,9 +4,9 @@ is.
 Every result of every operation is known beforehand, whatever the other threads do, so that the loops assert
 all of them while measuring:
 
-- The value of a key is always a ``str`` equal to the key. Who wrote it is seen by identity: each thread has
-  two objects for each key and writes them in turn, so that the state after a run tells a lost update from a
-  kept one.
+- The value of a key is always a ``str``, or an int, equal to the key. Who wrote it is seen by identity: each
+  thread has two objects for each key and writes them in turn, so that the state after a run tells a lost
+  update from a kept one.
 - Keys that are inserted and removed belong to one thread each, which inserts and removes them in sequence, as
   in bustle (the benchmark that the mixes ReadHeavy, Exchange and RapidGrow come from). Only those may be
   absent.
@@ -25,7 +25,7 @@ import difflib
 import functools
 import itertools
 import random
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
 
 import attrs
 
@@ -40,11 +40,14 @@ READ: Final = 0
 WRITE: Final = 1
 REMOVE: Final = 2
 
+#: Keys are text, or integers for maps of 64-bit words.
+Key: TypeAlias = str | int
+
 #: One kind and the keys that it is done to, in order.
-Run = tuple[int, list[str]]
+Run: TypeAlias = tuple[int, list[Key]]
 
 #: Runs of about CHUNK operations: how often a thread looks at the clock.
-Chunk = list[Run]
+Chunk: TypeAlias = list[Run]
 CHUNK: Final = 1000
 
 #: A cycle of a mix has exactly as many operations of each kind as the mix has per cent.
@@ -58,6 +61,12 @@ LONGEST_PASS: Final = 1_000_000
 ZIPF_EXPONENT: Final = 0.99
 
 DISTRIBUTIONS: Final = ("uniform", "zipf")
+
+#: Integer keys are scattered over so many, all of which a double represents.
+INTEGERS: Final = 2**53
+
+# Odd, so that multiplying by it, modulo a power of two, makes different numbers of different ones.
+_SCATTER: Final = 6364136223846793005
 
 
 class BenchmarkError(IntermodalError, ValueError):
@@ -83,6 +92,19 @@ class Mix:
     def __str__(self) -> str:
         parts = {"read": self.read, "insert": self.insert, "remove": self.remove, "update": self.update}
         return f"{self.name} ({', '.join(f'{share} % {kind}' for kind, share in parts.items() if share)})"
+
+
+def write_mix(percent: int) -> Mix:
+    """Return the mix of reads and so many per cent of overwriting.
+
+    Raises: BenchmarkError if that is no percentage.
+
+    >>> print(write_mix(10))
+    W10 (90 % read, 10 % update)
+    """
+    if not 0 <= percent <= 100:
+        raise BenchmarkError(f"a share of writes is from 0 to 100 per cent; got {percent}")
+    return Mix(f"W{percent}", read=100 - percent, insert=0, remove=0, update=percent, origin="reports")
 
 
 #: Every mix by its name.
@@ -131,7 +153,7 @@ class Share:
         chunks: the operations of a pass.
     """
 
-    fill: list[str]
+    fill: list[Key]
     chunks: list[Chunk]
 
     @property
@@ -147,6 +169,9 @@ class Workload(Protocol):
     def fresh_map(self) -> bool:
         """Whether each pass needs an empty map; if not, a pass leaves the keys as it found them."""
 
+    def with_mix(self, mix: Mix) -> Workload:
+        """Return the same workload with another mix of operations."""
+
     def check(self, threads: int) -> None:
         """Raise BenchmarkError if that many threads cannot share the workload."""
 
@@ -160,18 +185,18 @@ class _Copies:
     """The two objects that a thread has for each of its keys."""
 
     def __init__(self) -> None:
-        self._first: dict[str, str] = {}
-        self._second: dict[str, str] = {}
-        self._turn: set[str] = set()
+        self._first: dict[Key, Key] = {}
+        self._second: dict[Key, Key] = {}
+        self._turn: set[Key] = set()
 
-    def to_read(self, key: str) -> str:
+    def to_read(self, key: Key) -> Key:
         """Return the object to look the key up with."""
         copy = self._first.get(key)
         if copy is None:
             copy = self._first.setdefault(key, fresh(key))
         return copy
 
-    def to_write(self, key: str) -> str:
+    def to_write(self, key: Key) -> Key:
         """Return the object to write: the one that was not written last."""
         if key in self._turn:
             self._turn.remove(key)
@@ -182,13 +207,15 @@ class _Copies:
             copy = self._second.setdefault(key, fresh(key))
         return copy
 
-    def __contains__(self, key: str) -> bool:
+    def __contains__(self, key: Key) -> bool:
         return key in self._first or key in self._second
 
 
-def fresh(key: str) -> str:
-    """Return a str equal to *key*, and for more than one character not the same object."""
-    return key[:1] + key[1:]
+def fresh(key: Key) -> Key:
+    """Return a key equal to *key*, and not the same object, but for one character and small integers."""
+    if isinstance(key, str):
+        return key[:1] + key[1:]
+    return (key + 1) - 1
 
 
 @functools.lru_cache(maxsize=4)
@@ -203,7 +230,7 @@ def _zipf(size: int, seed: int) -> tuple[list[int], list[float]]:
 
 @attrs.frozen
 class Synthetic:
-    """Operations on made-up keys ``key-00000000``, ``key-00000001``, ...
+    """Operations on made-up keys ``key-00000000``, ``key-00000001``, ..., or on integers.
 
     Attributes:
         mix: how many operations of which kind.
@@ -211,12 +238,14 @@ class Synthetic:
         distribution: which keys are wanted how often: ``uniform``, or ``zipf`` with the exponent 0.99 and the
             ranks scattered over the keys.
         seed: the same seed, size and number of threads give the same operations.
+        integers: whether keys are integers, scattered from 0 to 2**53 - 1.
     """
 
     mix: Mix
     size: int = 10_000
     distribution: str = "uniform"
     seed: int = 1
+    integers: bool = False
 
     def __attrs_post_init__(self) -> None:
         if self.distribution not in DISTRIBUTIONS:
@@ -228,6 +257,9 @@ class Synthetic:
     @property
     def fresh_map(self) -> bool:
         return self.mix.grows
+
+    def with_mix(self, mix: Mix) -> Synthetic:
+        return attrs.evolve(self, mix=mix)
 
     def check(self, threads: int) -> None:
         # The ring of a mix that keeps its size lasts for two cycles, and is at most half of a thread's part.
@@ -252,13 +284,13 @@ class Synthetic:
         draws = iter(self._draw(chance, cycles * (mix.read + mix.update)))
         copies = _Copies()
 
-        def choose() -> str:
+        def choose() -> Key:
             number = next(draws)
             # A key that some thread keeps inserting and removing may be absent; instead of it take one of
             # this thread's own, which are present exactly when this list of operations says so.
             if mix.grows or number - min(number // part, threads - 1) * part < churned:
                 number = ring[(removed + number % (inserted - removed)) % len(ring)]
-            return _key(number)
+            return self._key(number)
 
         runs: list[Run] = []
         kinds = ["insert", "remove", "update", "read"]
@@ -271,18 +303,21 @@ class Synthetic:
                     continue
                 if kind == "insert":
                     numbers = (ring[position % len(ring)] for position in range(inserted, inserted + count))
-                    runs.append((WRITE, [copies.to_write(_key(number)) for number in numbers]))
+                    runs.append((WRITE, [copies.to_write(self._key(number)) for number in numbers]))
                     inserted += count
                 elif kind == "remove":
                     numbers = (ring[position % len(ring)] for position in range(removed, removed + count))
-                    runs.append((REMOVE, [copies.to_read(_key(number)) for number in numbers]))
+                    runs.append((REMOVE, [copies.to_read(self._key(number)) for number in numbers]))
                     removed += count
                 elif kind == "update":
                     runs.append((WRITE, [copies.to_write(choose()) for _ in range(count)]))
                 else:
                     runs.append((READ, [copies.to_read(choose()) for _ in range(count)]))
-        fill = [] if mix.grows else [_key(number) for number in range(start, end)]
+        fill = [] if mix.grows else [self._key(number) for number in range(start, end)]
         return Share(fill, list(_chunks(runs)))
+
+    def _key(self, number: int) -> Key:
+        return _integer(number) if self.integers else _key(number)
 
     def _ring(self, start: int, end: int, part: int, thread: int) -> tuple[int, int, list[int]]:
         """Return how many of the keys start..end are the thread's own, the cycles of a pass, and the ring."""
@@ -309,7 +344,8 @@ class Synthetic:
     def __str__(self) -> str:
         begin = "from an empty map to" if self.mix.grows else "with"
         return (
-            f"mix {self.mix} {begin} {self.size:,} keys, {self.distribution}, seed {self.seed}, "
+            f"mix {self.mix} {begin} {self.size:,} {'integer ' if self.integers else ''}keys, "
+            f"{self.distribution}, seed {self.seed}, "
             "in another order than they are inserted"
         )
 
@@ -329,7 +365,7 @@ class Trace:
         source: where the keys are from, for the report.
     """
 
-    keys: tuple[str, ...] = attrs.field(repr=False)
+    keys: tuple[Key, ...] = attrs.field(repr=False)
     mix: Mix
     source: str
 
@@ -342,10 +378,12 @@ class Trace:
             )
 
     @classmethod
-    def from_file(cls, path: Path, mix: Mix, *, lines: bool = False) -> Trace:
+    def from_file(cls, path: Path, mix: Mix, *, lines: bool = False, integers: bool = False) -> Trace:
         """Return the trace whose keys are the words of a file, or with *lines* its lines.
 
-        Raises: BenchmarkError if the file cannot be read or has none.
+        With *integers* each must be an integer of 64 bits.
+
+        Raises: BenchmarkError if the file cannot be read, has none, or has one that is no such integer.
         """
         try:
             # Bytes that are no UTF-8 are kept apart, so that different keys stay different.
@@ -354,15 +392,22 @@ class Trace:
             raise BenchmarkError(
                 f"cannot read keys from {str(path)!r}: {error.strerror or error}; give a readable text file"
             ) from error
-        keys = text.splitlines() if lines else text.split()
+        keys: Sequence[Key] = text.splitlines() if lines else text.split()
         unit = "line" if lines else "word"
         if not keys:
             raise BenchmarkError(f"{str(path)!r} has no {unit}s; give a file with at least one key")
+        if integers:
+            keys = [
+                _integer_of(key, f"{unit} {number} of {str(path)!r}") for number, key in enumerate(keys, 1)
+            ]
         return cls(tuple(keys), mix, f"every {unit} of {path.name}")
 
     @property
     def fresh_map(self) -> bool:
         return True
+
+    def with_mix(self, mix: Mix) -> Trace:
+        return attrs.evolve(self, mix=mix)
 
     def check(self, threads: int) -> None:
         if len(self.keys) < threads:
@@ -396,6 +441,27 @@ def _key(number: int) -> str:
     return f"key-{number:08d}"
 
 
+def _integer(number: int) -> int:
+    return number * _SCATTER % INTEGERS
+
+
+def _integer_of(text: Key, where: str) -> int:
+    try:
+        number = int(text)
+    except ValueError:
+        number = 2**64
+    if not -(2**63) <= number < 2**63:
+        raise BenchmarkError(
+            f"{where} is {text!a}, no integer of 64 bits; leave the type of keys out for text"
+        )
+    return number
+
+
+def make_integers(count: int) -> list[int]:
+    """Return the first *count* made-up integers."""
+    return [_integer(number) for number in range(count)]
+
+
 def make_keys(count: int) -> list[str]:
     """Return the first *count* made-up keys."""
     return [_key(number) for number in range(count)]
@@ -414,16 +480,16 @@ def _chunks(runs: Sequence[Run]) -> Iterator[Chunk]:
         yield chunk
 
 
-def expected_state(shares: Sequence[Share], done: Sequence[int]) -> dict[str, list[str]]:
+def expected_state(shares: Sequence[Share], done: Sequence[int]) -> dict[Key, list[Key]]:
     """Return what each key may have as its value after each thread has done so many chunks of its share.
 
     Several objects are possible where several threads have written the key: what each wrote last. An empty
     list means that the key must be absent.
     """
-    state: dict[str, list[str]] = {key: [key] for share in shares for key in share.fill}
-    written: dict[str, list[str]] = {}
+    state: dict[Key, list[Key]] = {key: [key] for share in shares for key in share.fill}
+    written: dict[Key, list[Key]] = {}
     for share, count in zip(shares, done, strict=True):
-        own: dict[str, str | None] = {}
+        own: dict[Key, Key | None] = {}
         length = len(share.chunks)
         # What was done more than a pass ago has been done again since.
         for position in range(max(0, count - length), count):
