@@ -306,6 +306,7 @@ def test_whoever_turns_the_gil_on_is_left_out(monkeypatch):
 
     monkeypatch.setattr(contenders, "gil_enabled", lambda: False)
     monkeypatch.setattr(contenders.subprocess, "run", probe)
+    monkeypatch.setattr(contenders, "_harmless", set())
     with pytest.raises(BenchmarkError, match="locked is left out: loading it turns the GIL back on"):
         contenders.enter(["locked"], peers=False)
     field = contenders.enter(peers=False)

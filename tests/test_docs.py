@@ -333,7 +333,7 @@ def test_words_of_the_glossary_are_used(term: str) -> None:
     assert not left
 
 
-@pytest.mark.parametrize(("command", "option"), [("bench", "--keys")])
+@pytest.mark.parametrize(("command", "option"), [("bench", "--keys"), ("choose", "--stale")])
 def test_every_option_of_measuring_is_documented(
     command: str, option: str, capsys: pytest.CaptureFixture[str], monkeypatch
 ) -> None:

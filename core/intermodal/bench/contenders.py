@@ -343,9 +343,13 @@ def _ft_utils() -> Contender:
     )
 
 
+# What was tried and left the GIL off: a process for each is not cheap.
+_harmless: Final[set[str]] = set()
+
+
 def _check_gil(name: str, loading: str) -> None:
     """Raise BenchmarkError if *loading* would turn on the GIL that this process runs without."""
-    if gil_enabled():
+    if gil_enabled() or loading in _harmless:
         return
     probe = f"{loading}; import sys; print(sys._is_gil_enabled())"
     done = subprocess.run(  # noqa: S603  (our own interpreter and text)
@@ -356,3 +360,4 @@ def _check_gil(name: str, loading: str) -> None:
         raise BenchmarkError(f"{name} is left out: loading it fails: {reason}")
     if done.stdout.split()[-1:] == ["True"]:
         raise BenchmarkError(f"{name} is left out: loading it turns the GIL back on for the whole process")
+    _harmless.add(loading)
