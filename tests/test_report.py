@@ -166,7 +166,7 @@ def test_share_of_writes_is_a_mix(percent, reads):
     assert (mix.read, mix.update, mix.insert, mix.remove) == (reads, percent, 0, 0)
 
 
-def test_memory_grows_with_the_map():
+def test_memory_is_that_of_the_entries():
     """A dict of a hundred thousand entries takes at least its index and its table of entries."""
     (few, many) = measure_memory(DICT, [100_000, 10])
     assert (few.entries, many.entries) == (10, 100_000)

@@ -447,7 +447,7 @@ def _certainty(best: Figure, others: Sequence[Figure]) -> tuple[bool, str]:
     names = ", ".join(overlapping)
     return (
         False,
-        f"Not sure: rounds overlap with those of {names} ({spreads}); measure longer, or take either.",
+        f"Not sure: rounds overlap with those of {names} ({spreads}); measure longer, or take any of them.",
     )
 
 

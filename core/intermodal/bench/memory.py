@@ -1,31 +1,39 @@
-"""What an entry of a map takes: the growth of a process in which nothing happens but that a map is filled.
+"""What an entry of a map takes: the growth of a process in which nothing happens but that maps are filled.
 
-Each contender has a process of its own, ``python -m intermodal.bench.memory NAME ...``; what one leaves
+Each contender and size has a process of its own, ``python -m intermodal.bench.memory``; what one leaves
 behind would be room for the next. Keys and values exist before, so that only the map's own memory counts.
 """
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import json
 import os
 import subprocess
 import sys
-from typing import TYPE_CHECKING, Final
+from time import perf_counter
+from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
-from intermodal.bench.contenders import Contender, find
+from intermodal.bench.contenders import Contender, find, with_options
 from intermodal.bench.costs import resident_bytes
 from intermodal.bench.workloads import WRITE, BenchmarkError, make_integers, make_keys
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from intermodal.bench.workloads import Key
+    from intermodal.bench.workloads import Key, Run
 
 # A process that fills a map for longer than this has lost its way.
 _PATIENCE: Final = 600
+
+# So many entries at least, in up to so many maps (cereggii takes one of 1024 thread-specific keys for each);
+# no further map after so many seconds, which only the uncompiled package needs.
+_LEAST_ENTRIES: Final = 200_000
+_MOST_MAPS: Final = 500
+_SECONDS: Final = 2.0
 
 
 @attrs.frozen
@@ -44,13 +52,16 @@ def check_sizes(sizes: Sequence[int]) -> None:
 
 
 def measure_memory(contender: Contender, sizes: Sequence[int]) -> list[Memory]:
-    """Return what an entry takes in one map of *contender* as it grows through these *sizes*.
+    """Return what an entry takes in maps of *contender* of each of these *sizes*, from the smallest.
 
     Raises: BenchmarkError where it cannot be told: on systems without ``/proc``, or if the map fails.
     """
     check_sizes(sizes)
-    order = sorted(set(sizes))
-    arguments = [contender.name, json.dumps(dict(contender.options)), *map(str, order)]
+    return [Memory(contender.name, size, _bytes_per_entry(contender, size)) for size in sorted(set(sizes))]
+
+
+def _bytes_per_entry(contender: Contender, size: int) -> float:
+    arguments = [contender.name, json.dumps(dict(contender.options)), str(size)]
     done = subprocess.run(  # noqa: S603  (ourselves)
         [sys.executable, "-W", "ignore", "-m", "intermodal.bench.memory", *arguments],
         env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
@@ -62,34 +73,39 @@ def measure_memory(contender: Contender, sizes: Sequence[int]) -> list[Memory]:
     if done.returncode:
         reason = (done.stderr.strip().splitlines() or [f"exit status {done.returncode}"])[-1]
         raise BenchmarkError(f"the memory of {contender.name} cannot be measured: {reason}")
-    grown = json.loads(done.stdout)
-    return [Memory(contender.name, size, each / size) for size, each in zip(order, grown, strict=True)]
-
-
-def grow(contender: Contender, keys: Sequence[Key], sizes: Sequence[int]) -> list[int]:
-    """Fill a map of *contender* to each of *sizes*, and return by how many bytes this process has grown."""
-    m = contender.make()
-    with contender.view(m) as view:
-        contender.run(view, [(WRITE, [keys[0]])])  # what is allocated once is not counted
-        contender.settle(m)
-        gc.collect()
-        before, grown, start = resident_bytes(), [], 0
-        for size in sizes:
-            contender.run(view, [(WRITE, list(keys[start:size]))])
-            contender.settle(m)
-            grown.append(max(0, resident_bytes() - before))
-            start = size
+    grown: float = json.loads(done.stdout)
     return grown
 
 
-def _main(name: str, options: Mapping[str, str], sizes: Sequence[int]) -> None:
-    from intermodal.bench.contenders import with_options
+def grown_by(contender: Contender, keys: Sequence[Key]) -> float:
+    """Fill maps of *contender* with *keys*, and return by how many bytes for each entry this process grows.
 
+    Of small maps there are many: what the process had free already would be a large part of a single one.
+    """
+    fill = [(WRITE, list(keys))]
+    with contextlib.ExitStack() as views:
+
+        def filled(runs: list[Run]) -> Any:
+            m = contender.make()
+            contender.run(views.enter_context(contender.view(m)), runs)
+            contender.settle(m)
+            return m
+
+        kept = [filled([(WRITE, [keys[0]])])]  # what is allocated once is not counted
+        gc.collect()
+        enough = min(-(-_LEAST_ENTRIES // len(keys)), _MOST_MAPS)
+        before, deadline = resident_bytes(), perf_counter() + _SECONDS
+        while len(kept) == 1 or (len(kept) <= enough and perf_counter() < deadline):
+            kept.append(filled(fill))
+        return max(0, resident_bytes() - before) / ((len(kept) - 1) * len(keys))
+
+
+def _main(name: str, options: Mapping[str, str], size: int) -> None:
     contender = with_options(name, options) if options else find(name)
     integers = options.get("key_type", "object") != "object"
-    keys: Sequence[Key] = make_integers(sizes[-1]) if integers else make_keys(sizes[-1])
-    print(json.dumps(grow(contender, keys, sizes)))  # noqa: T201  (to the process that asked)
+    keys: Sequence[Key] = make_integers(size) if integers else make_keys(size)
+    print(json.dumps(grown_by(contender, keys)))  # noqa: T201  (to the process that asked)
 
 
 if __name__ == "__main__":
-    _main(sys.argv[1], json.loads(sys.argv[2]), [int(size) for size in sys.argv[3:]])
+    _main(sys.argv[1], json.loads(sys.argv[2]), int(sys.argv[3]))
