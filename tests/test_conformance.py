@@ -6,7 +6,6 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
-from xml.etree import ElementTree as ET
 
 import attrs
 import pytest
@@ -57,35 +56,11 @@ for _spec in intermodal.backends():
             )
 
 
-def pytest_in(folder, *arguments, **environment):
-    """Run pytest in a process of its own, and return its outcome: test -> passed, failed or skipped."""
-    report = folder / "report.xml"
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-c", "/dev/null"]
-    command += [f"--junitxml={report}", "-o", "junit_family=xunit2", *map(str, arguments)]
-    done = subprocess.run(
-        command,
-        cwd=folder,
-        env=sample.environment(**environment),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-        timeout=10 * PATIENCE,
-    )
-    assert report.exists(), done.stdout
-    outcomes = {}
-    for case in ET.parse(report).iter("testcase"):
-        concept = case.get("classname").rpartition(".")[2]
-        outcome = {child.tag for child in case} & {"failure", "error", "skipped"}
-        outcomes[case.get("classname"), f"{concept}::{case.get('name')}"] = outcome or {"passed"}
-    return outcomes, done.stdout
-
-
 def test_a_third_partys_plugin_joins_with_one_line(sample_plugin, tmp_path):
     """Its own test module has it, and all of the kit passes."""
     tests = HERE / "sample_plugin" / "tests" / "test_sample.py"
     environment = {"PYTHONPATH": str(sample_plugin), "INTERMODAL_TEST_EFFORT": "0.1"}
-    outcomes, output = pytest_in(tmp_path, tests, f"--rootdir={tests.parent}", **environment)
+    outcomes, output = sample.pytest_in(tmp_path, tests, f"--rootdir={tests.parent}", **environment)
     assert len(outcomes) > 500
     bad = [name for name, outcome in outcomes.items() if outcome - {"passed", "skipped"}]
     assert not bad, output
@@ -94,7 +69,7 @@ def test_a_third_partys_plugin_joins_with_one_line(sample_plugin, tmp_path):
 def test_a_plugin_is_tested_without_a_line_of_its_own(sample_plugin, tmp_path):
     """pytest --pyargs intermodal.testing --backend NAME: of the names given, and no other."""
     kit = "intermodal.testing.conformance.test_handles"
-    outcomes, output = pytest_in(
+    outcomes, output = sample.pytest_in(
         tmp_path, "--pyargs", kit, "--backend", "sample", PYTHONPATH=str(sample_plugin)
     )
     assert outcomes, output
@@ -137,7 +112,7 @@ def test_the_option_is_left_to_others_where_the_kit_is_not_asked_for(tmp_path):
         "    assert 'intermodal.capabilities' not in sys.modules\n"
         "    assert 'intermodal.testing.conformance' not in sys.modules\n"
     )
-    outcomes, output = pytest_in(tmp_path, "test_it.py", "--backend=theirs")
+    outcomes, output = sample.pytest_in(tmp_path, "test_it.py", "--backend=theirs")
     assert list(outcomes.values()) == [{"passed"}], output
 
 
@@ -202,7 +177,9 @@ def outcomes_of_broken_maps(suites):
     """What the kit says of each broken map in the test that is expected to fail."""
     nodes = [f"test_broken.py::Test{name}::{case_of(*BROKEN[name])}" for name in BROKEN]
     # Some hang. The steps are those of the pure build: few.
-    return pytest_in(suites, *nodes, PYTHONPATH=str(HERE), INTERMODAL_TEST_PATIENCE="1", INTERMODAL_PURE="1")
+    return sample.pytest_in(
+        suites, *nodes, PYTHONPATH=str(HERE), INTERMODAL_TEST_PATIENCE="1", INTERMODAL_PURE="1"
+    )
 
 
 @pytest.mark.parametrize("name", BROKEN)
@@ -224,7 +201,7 @@ def test_a_good_map_passes_the_tests_in_which_broken_ones_fail(suites):
         for subject, test, case in BROKEN.values()
         if subject.capabilities == MINIMAL.capabilities
     ]
-    outcomes, output = pytest_in(suites, *nodes, PYTHONPATH=str(HERE), INTERMODAL_PURE="1")
+    outcomes, output = sample.pytest_in(suites, *nodes, PYTHONPATH=str(HERE), INTERMODAL_PURE="1")
     assert len(outcomes) > 10
     assert set().union(*outcomes.values()) == {"passed"}, output
 

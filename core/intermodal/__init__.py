@@ -1,6 +1,6 @@
 # Layers of the package; imports point downward only:
 #
-#     bench, cli, testing   the command line, evidence about maps (__main__, _commands)
+#     bench, cli, testing   the command line, evidence about maps (__main__, _commands, _new_plugin)
 #     facade                open_map, open_set, backends, replicate
 #     registry              plugins by name (hookspecs, _refcount, plugins: what their authors import)
 #     sets                  the keys of a map as a set

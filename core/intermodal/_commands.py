@@ -764,3 +764,21 @@ def _print_stress(result: StressReport, plan: Plan, status: int) -> None:
     _console().print(table)
     verdict = {0: "no violation found", 1: "a violation was found"}.get(status, "no violation so far")
     typer.echo(f"about {result.operations:,} operations in {result.seconds:.1f} s: {verdict}")
+
+
+# ---- intermodal new-plugin --------------------------------------------------------------------------------
+
+
+@app.command("new-plugin")
+def new_plugin(
+    name: Annotated[str, typer.Argument(help="Name of the backend, as in open_map(NAME).")],
+    into: Annotated[Path, typer.Option(help="The folder in which the plugin's own is made.")] = Path(),
+) -> None:
+    """Write the distribution of a new backend: one that works, with its tests, to be made your own."""
+    from intermodal._new_plugin import write_plugin
+
+    try:
+        folder = write_plugin(name, into)
+    except (ValueError, OSError) as error:
+        raise typer.Exit(_complain(str(error), 2)) from error
+    typer.echo(f"wrote {folder}; its README.md has the commands to build and test it")

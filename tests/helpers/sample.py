@@ -1,4 +1,4 @@
-"""Builds the sample plugin as its author's users would, with pip, once for each set of options."""
+"""Builds plugins as their authors' users would, with pip, once for each set of options."""
 
 from __future__ import annotations
 
@@ -11,10 +11,12 @@ import sys
 import sysconfig
 import tempfile
 from pathlib import Path
+from xml.etree import ElementTree as ET
 
 import pytest
 
 import intermodal
+from intermodal.testing.threads import PATIENCE
 
 SOURCE = Path(__file__).parents[1] / "sample_plugin"
 
@@ -34,13 +36,13 @@ def environment(**options):
 
 
 @functools.cache
-def build(folder, **options):
-    """Install the sample plugin into a new folder in *folder*, built with *options* in the environment."""
+def build(folder, source=SOURCE, **options):
+    """Install the plugin of *source* into a new folder in *folder*, built with *options* in the environment."""
     if intermodal.__compiled__ and compiler() is None:
         pytest.skip("no C compiler: a plugin cannot be built")
-    folder = Path(tempfile.mkdtemp(dir=folder, prefix="sample-"))
+    folder = Path(tempfile.mkdtemp(dir=folder, prefix="plugin-"))
     source = shutil.copytree(
-        SOURCE, folder / "source", ignore=shutil.ignore_patterns("build", "*.egg-info", "__pycache__", "*.so")
+        source, folder / "source", ignore=shutil.ignore_patterns("build", "*.egg-info", "__pycache__", "*.so")
     )
     temporary = folder / "tmp"
     temporary.mkdir()
@@ -55,7 +57,7 @@ def build(folder, **options):
         text=True,
         check=False,
     )
-    assert done.returncode == 0, f"the sample plugin does not build:\n{done.stdout}"
+    assert done.returncode == 0, f"the plugin does not build:\n{done.stdout}"
     return target
 
 
@@ -78,3 +80,27 @@ def run(folder, code, **options):
         check=False,
         timeout=120,
     )
+
+
+def pytest_in(folder, *arguments, **options):
+    """Run pytest in a process of its own, and return its outcome: test -> passed, failed or skipped."""
+    report = folder / "report.xml"
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-c", "/dev/null"]
+    command += [f"--junitxml={report}", "-o", "junit_family=xunit2", *map(str, arguments)]
+    done = subprocess.run(
+        command,
+        cwd=folder,
+        env=environment(**options),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+        timeout=10 * PATIENCE,
+    )
+    assert report.exists(), done.stdout
+    outcomes = {}
+    for case in ET.parse(report).iter("testcase"):
+        concept = case.get("classname").rpartition(".")[2]
+        outcome = {child.tag for child in case} & {"failure", "error", "skipped"}
+        outcomes[case.get("classname"), f"{concept}::{case.get('name')}"] = outcome or {"passed"}
+    return outcomes, done.stdout
