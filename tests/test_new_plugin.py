@@ -63,6 +63,16 @@ print(json.dumps([engine.__file__.endswith(".py"), facts]))
         assert json.loads(done.stdout) == [pure, facts]
 
 
+def test_every_order_of_two_of_its_calls_is_right(installed):
+    """The scheduler knows its locks: what the README says about ``intermodal explore`` works."""
+    arguments = ["explore", "--backend", "my_stripes", "--entries", "0,1", "--calls", "insert,pop"]
+    done = sample.run(
+        installed, f"from intermodal.cli import run; raise SystemExit(run({arguments}))", INTERMODAL_PURE="1"
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.splitlines()[-1].endswith("runs, no failure"), done.stdout
+
+
 def test_an_option_of_a_wrong_value_is_refused(installed):
     """As the options of intermodal's own backends are."""
     code = """
