@@ -44,6 +44,30 @@ def sole_argument(function: str, arguments: tuple[Any, ...]) -> Any:
     return arguments[0] if arguments else ()
 
 
+def pairs_of(other: Any) -> Iterable[Any]:
+    """Return the pairs that ``update(other)`` is to set: those of a mapping, or *other* itself.
+
+    Not all of them need be tuples: a pair is whatever two can be taken from.
+    """
+    if isinstance(other, ConcurrentMap):
+        return other._iterate()  # looking keys up again could miss one
+    if type(other) is dict:
+        return other.items()
+    if isinstance(other, Mapping):
+        return ((key, other[key]) for key in other)
+    if hasattr(other, "keys"):
+        return ((key, other[key]) for key in other.keys())  # noqa: SIM118  (keys() is all it has)
+    found: Iterable[Any] = other
+    return found
+
+
+def unusable(view: object, closed: bool) -> ValueError:
+    """Return what is raised where a view has no map: it is *closed*, or was never initialized."""
+    if closed:
+        return ValueError("this handle is closed; make another with handle()")
+    return ValueError(f"{type(view).__name__}.__init__() has not been called")
+
+
 @mypyc_attr(allow_interpreted_subclasses=True)
 class ConcurrentMap:
     """A mutable mapping that any number of threads may use at once.
@@ -96,6 +120,13 @@ class ConcurrentMap:
         """Remove every entry; whether in one step is declared."""
         raise NotImplementedError
 
+    def _current(self, key: Any) -> Any:
+        """Return the value of *key* that changes go by, ABSENT if there is none: what ``get`` does.
+
+        A backend whose readers may be shown an older one defines it.
+        """
+        return self.get(key, ABSENT)
+
     # ---- one key: dict's operations -----------------------------------------------------------------------
 
     def __getitem__(self, key: Any) -> Any:
@@ -106,7 +137,7 @@ class ConcurrentMap:
 
     def __setitem__(self, key: Any, value: Any) -> None:
         check_value(value)
-        while not self._compare_exchange(key, self.get(key, ABSENT), value):
+        while not self._compare_exchange(key, self._current(key), value):
             pass
 
     def __delitem__(self, key: Any) -> None:
@@ -121,7 +152,7 @@ class ConcurrentMap:
         Raises: KeyError(key) if there is none and no *default* was given.
         """
         while True:
-            value = self.get(key, ABSENT)
+            value = self._current(key)
             if value is ABSENT:
                 if default is ABSENT:
                     raise KeyError(key)
@@ -146,7 +177,7 @@ class ConcurrentMap:
         """Return the value of *key*; if there is none, insert *default* and return it. One step."""
         check_value(default)
         while True:
-            value = self.get(key, ABSENT)
+            value = self._current(key)
             if value is not ABSENT:
                 return value
             if self._compare_exchange(key, ABSENT, default):
@@ -172,7 +203,7 @@ class ConcurrentMap:
         """
         check_value(value)
         while True:
-            old = self.get(key, ABSENT)
+            old = self._current(key)
             if old is ABSENT:
                 raise KeyError(key)
             if self._compare_exchange(key, old, value):
@@ -190,7 +221,7 @@ class ConcurrentMap:
         (True, True, False)
         """
         while True:
-            current = self.get(key, ABSENT)
+            current = self._current(key)
             if current is not expected:
                 absent = current is ABSENT or expected is ABSENT
                 if absent or not current == expected:  # noqa: SIM201  (a value's __ne__ may say otherwise)
@@ -211,7 +242,7 @@ class ConcurrentMap:
         [1, 2, 3]
         """
         while True:
-            old = self.get(key, ABSENT)
+            old = self._current(key)
             new = function(old)
             if self._compare_exchange(key, old, new):
                 return new
@@ -222,7 +253,7 @@ class ConcurrentMap:
         Of several threads that find nothing each calls its factory, unless the backend says otherwise; one
         result is inserted and returned to all of them.
         """
-        value = self.get(key, ABSENT)
+        value = self._current(key)
         if value is not ABSENT:
             return value
         return self.setdefault(key, factory())
@@ -233,7 +264,7 @@ class ConcurrentMap:
         The value removed is one that *predicate* was called with.
         """
         while True:
-            value = self.get(key, ABSENT)
+            value = self._current(key)
             if value is ABSENT or not predicate(value):
                 return False
             if self._compare_exchange(key, value, ABSENT):
@@ -262,7 +293,7 @@ class ConcurrentMap:
     def set_many(self, keys: Iterable[Any], values: Iterable[Any] | None = None) -> None:
         """Set the entries of *keys*, a mapping or an iterable of pairs, or the *values* of *keys* in order.
 
-        Each entry is set in a step of its own.
+        In steps as those of ``update``.
 
         Raises: ValueError, before any change, if there are not as many values as keys.
         """
@@ -274,8 +305,7 @@ class ConcurrentMap:
             raise ValueError(f"set_many() got {len(keys)} keys and {len(values)} values; nothing was set")
         for value in values:
             check_value(value)
-        for key, value in zip(keys, values, strict=True):
-            self[key] = value
+        self.update(zip(keys, values, strict=True))
 
     def pop_many(self, keys: Iterable[Any], default: Any = None) -> list[Any]:
         """Remove *keys* and return their values in order, *default* for each that had none.
@@ -289,19 +319,8 @@ class ConcurrentMap:
 
         Each entry is set in a step of its own.
         """
-        other = sole_argument("update()", arguments)
-        if isinstance(other, ConcurrentMap):
-            for key, value in other._iterate():  # looking keys up again could miss one
-                self[key] = value
-        elif isinstance(other, Mapping):
-            for key in other:
-                self[key] = other[key]
-        elif hasattr(other, "keys"):
-            for key in other.keys():  # noqa: SIM118  (not a Mapping: keys() is all it has)
-                self[key] = other[key]
-        else:
-            for key, value in other:
-                self[key] = value
+        for key, value in pairs_of(sole_argument("update()", arguments)):
+            self[key] = value
         for name, value in entries.items():
             self[name] = value
 

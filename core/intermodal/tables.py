@@ -81,7 +81,7 @@ from intermodal.atomics import (
     unlock,
     yield_thread,
 )
-from intermodal.maps import ConcurrentMap, sole_argument
+from intermodal.maps import ConcurrentMap, sole_argument, unusable
 from intermodal.memory import Block
 from intermodal.reclamation import Reclaimer
 from intermodal.statistics import MapStatistics, TableStatistics
@@ -792,10 +792,8 @@ class TableView(ConcurrentMap):
 
     def _shared_state(self) -> SharedState:
         state = self._state
-        if self._closed:
-            raise ValueError("this handle is closed; make another with handle()")
-        if state is None:
-            raise ValueError(f"{type(self).__name__}.__init__() has not been called")
+        if self._closed or state is None:
+            raise unusable(self, self._closed)
         return state
 
     def _use(self, owner: i64) -> None:

@@ -20,7 +20,7 @@ from mypy_extensions import i64, mypyc_attr
 
 from intermodal import ABSENT
 from intermodal.atomics import OTHER_KEY, hash_object, key_kind, key_word, reachability_fence
-from intermodal.maps import ConcurrentMap, check_value, sole_argument
+from intermodal.maps import ConcurrentMap, check_value, sole_argument, unusable
 from intermodal.statistics import MapStatistics
 from intermodal_btree._node import EMPTY
 from intermodal_btree._scan import (
@@ -106,10 +106,8 @@ class BTreeView(ConcurrentMap):
 
     def _shared_state(self) -> SharedState:
         state = self._state
-        if self._closed:
-            raise ValueError("this handle is closed; make another with handle()")
-        if state is None:
-            raise ValueError(f"{type(self).__name__}.__init__() has not been called")
+        if self._closed or state is None:
+            raise unusable(self, self._closed)
         return state
 
     # ---- one key ----------------------------------------------------------------------------------------

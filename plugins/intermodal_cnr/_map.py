@@ -16,7 +16,7 @@ from mypy_extensions import i64, mypyc_attr
 from intermodal import ABSENT
 from intermodal.atomics import fast_range, hash_object, mix
 from intermodal.dispatch import ALL_LOGS, LogMapper
-from intermodal.maps import sole_argument
+from intermodal.maps import sole_argument, unusable
 from intermodal_cnr._lanes import Lanes
 from intermodal_nr.group import Group
 from intermodal_nr.map import DictView, NrView
@@ -107,10 +107,8 @@ class CnrView(DictView):
 
     def _all(self) -> Lanes:
         shared = self._shared
-        if self._closed:
-            raise ValueError("this handle is closed; make another with handle()")
-        if shared is None:
-            raise ValueError(f"{type(self).__name__}.__init__() has not been called")
+        if self._closed or shared is None:
+            raise unusable(self, self._closed)
         return shared.lanes
 
     def _lane(self, key: object, key_hash: i64) -> NrView:

@@ -18,7 +18,7 @@ from mypy_extensions import i64, mypyc_attr
 
 from intermodal import ABSENT
 from intermodal.atomics import ACQUIRE, RELAXED, hash_object, load, mix, object_load_guarded
-from intermodal.maps import ConcurrentMap, check_value, sole_argument
+from intermodal.maps import ConcurrentMap, check_value, pairs_of, sole_argument, unusable
 from intermodal.reclamation import ERA, enter, leave, record_of
 from intermodal_evmap._bags import (
     Bag,
@@ -117,10 +117,8 @@ class EvView(ConcurrentMap):
 
     def _shared_state(self) -> SharedState:
         state = self._state
-        if self._closed:
-            raise ValueError("this handle is closed; make another with handle()")
-        if state is None:
-            raise ValueError(f"{type(self).__name__}.__init__() has not been called")
+        if self._closed or state is None:
+            raise unusable(self, self._closed)
         return state
 
     # ---- reading: the published state ---------------------------------------------------------------------
@@ -234,42 +232,13 @@ class EvView(ConcurrentMap):
             new = REMOVE if new is _ABSENT else new
             return write(self, key, IF_IDENTICAL, current, new)[0] == DONE
         if new is _ABSENT:
-            return self._written(key) is _ABSENT
+            return self._current(key) is _ABSENT
         return write(self, key, IF_ABSENT, None, new)[0] == DONE
 
-    def _written(self, key: Any) -> Any:
+    def _current(self, key: Any) -> Any:
         """Return the value of *key* that is written, published or not; ABSENT if there is none."""
         _, content = write(self, key, LOOK, None, None)
         return first_of(content, _ABSENT) if content is not _NOTHING else _ABSENT
-
-    def compare_and_set(self, key: Any, expected: Any, desired: Any) -> bool:
-        while True:
-            current = self._written(key)
-            if current is not expected:
-                absent = current is _ABSENT or expected is _ABSENT
-                if absent or not current == expected:  # noqa: SIM201  (a value's __ne__ may say otherwise)
-                    return False
-            if self._compare_exchange(key, current, desired):
-                return True
-
-    def compute(self, key: Any, function: Callable[[Any], Any]) -> Any:
-        while True:
-            old = self._written(key)
-            new = function(old)
-            if self._compare_exchange(key, old, new):
-                return new
-
-    def get_or_insert_with(self, key: Any, factory: Callable[[], Any]) -> Any:
-        value = self._written(key)
-        return self.setdefault(key, factory()) if value is _ABSENT else value
-
-    def remove_if(self, key: Any, predicate: Callable[[Any], object]) -> bool:
-        while True:
-            value = self._written(key)
-            if value is _ABSENT or not predicate(value):
-                return False
-            if self._compare_exchange(key, value, _ABSENT):
-                return True
 
     def popitem(self) -> tuple[Any, Any]:
         """Remove one entry, the first one from where the last popitem() found one; O(1) amortised."""
@@ -305,15 +274,6 @@ class EvView(ConcurrentMap):
             state.publish_if_due()
         return removed
 
-    def set_many(self, keys: Iterable[Any], values: Iterable[Any] | None = None) -> None:
-        if values is None:
-            self.update(keys)
-            return
-        keys, values = list(keys), list(values)
-        if len(keys) != len(values):
-            raise ValueError(f"set_many() got {len(keys)} keys and {len(values)} values; nothing was set")
-        write_all(self, list(zip(keys, values, strict=True)))
-
     def pop_many(self, keys: Iterable[Any], default: Any = None) -> list[Any]:
         """Remove *keys* and return their values in order, *default* for each that had none.
 
@@ -336,7 +296,9 @@ class EvView(ConcurrentMap):
         Each entry is set in a step of its own; all are published together.
         """
         self._shared_state()
-        write_all(self, pairs_of(sole_argument("update()", arguments)))
+        # Now, all of them: their maker's code runs.
+        incoming = [(key, value) for key, value in pairs_of(sole_argument("update()", arguments))]
+        write_all(self, incoming)
         if entries:
             write_all(self, list(entries.items()))
 
@@ -605,20 +567,6 @@ def exchange_content(view: EvView, key: object, key_hash: i64, content: object, 
     """Let the slot of *key* hold *new* if it holds *content*; return whether it did."""
     state = view._shared_state()
     return state.write(mix(key_hash), key_hash, key, IF_CONTENT, content, new, True)[0] == DONE
-
-
-def pairs_of(other: Any) -> list[tuple[Any, Any]]:
-    """Return the pairs that ``update(other)`` is to set, all of them: their maker's code runs now."""
-    if isinstance(other, ConcurrentMap):
-        return list(other._iterate())  # looking keys up again could miss one
-    if isinstance(other, Mapping):
-        return [(key, other[key]) for key in other]
-    if hasattr(other, "keys"):
-        return [(key, other[key]) for key in other.keys()]  # noqa: SIM118  (keys() is all it has)
-    found: list[tuple[Any, Any]] = []
-    for key, value in other:
-        found.append((key, value))
-    return found
 
 
 def write_all(view: EvView, pairs: list[tuple[Any, Any]]) -> None:

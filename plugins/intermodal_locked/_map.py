@@ -218,19 +218,6 @@ class LockedMapBase(ConcurrentMap):
         with self._lock:
             return [self._data.get(key, default) for key in wanted]
 
-    def set_many(self, keys: Iterable[Any], values: Iterable[Any] | None = None) -> None:
-        """Set the entries of *keys*, a mapping or pairs, or the *values* of *keys* in order, in one step.
-
-        Raises: ValueError, before any change, if there are not as many values as keys.
-        """
-        if values is None:
-            self._merge(_gather(keys, {}))
-            return
-        keys, values = list(keys), list(values)
-        if len(keys) != len(values):
-            raise ValueError(f"set_many() got {len(keys)} keys and {len(values)} values; nothing was set")
-        self._merge(_gather(zip(keys, values, strict=True), {}))
-
     def pop_many(self, keys: Iterable[Any], default: Any = None) -> list[Any]:
         """Remove *keys* in one step; return their values in order, *default* for each that had none."""
         wanted = list(keys)

@@ -14,7 +14,7 @@ from mypy_extensions import i64, mypyc_attr
 
 from intermodal import ABSENT
 from intermodal.atomics import RELAXED, hash_object, load, reachability_fence, stored_dict_get
-from intermodal.maps import ConcurrentMap, check_value, sole_argument
+from intermodal.maps import ConcurrentMap, check_value, sole_argument, unusable
 from intermodal_nr.group import LEVELS, LINEARIZABLE, SESSION, Group
 from intermodal_nr.map_state import (
     ALWAYS,
@@ -191,10 +191,8 @@ class NrView(DictView):
 
     def _shared(self) -> Group:
         group = self._group
-        if self._closed:
-            raise ValueError("this handle is closed; make another with handle()")
-        if group is None:
-            raise ValueError(f"{type(self).__name__}.__init__() has not been called")
+        if self._closed or group is None:
+            raise unusable(self, self._closed)
         return group
 
     # ---- the way to the replica -------------------------------------------------------------------------

@@ -22,7 +22,7 @@ from intermodal.atomics import (
     reachability_fence,
     thread_token,
 )
-from intermodal.maps import ConcurrentMap, check_value, sole_argument
+from intermodal.maps import ConcurrentMap, check_value, sole_argument, unusable
 from intermodal.statistics import MapStatistics
 from intermodal_trie._iterate import EntryIterator
 from intermodal_trie._nodes import generation_at
@@ -91,10 +91,8 @@ class TrieView(ConcurrentMap):
 
     def _shared_state(self) -> SharedState:
         state = self._state
-        if self._closed:
-            raise ValueError("this handle is closed; make another with handle()")
-        if state is None:
-            raise ValueError(f"{type(self).__name__}.__init__() has not been called")
+        if self._closed or state is None:
+            raise unusable(self, self._closed)
         return state
 
     # ---- one key ----------------------------------------------------------------------------------------

@@ -144,12 +144,12 @@ class PublishedMap(MinimalMap):
         if self._every and self._pending >= self._every:
             self.publish()
 
-    def _written(self, key: Any) -> Any:
+    def _current(self, key: Any) -> Any:
         return self._data.get(key, (ABSENT,))[0]
 
     def _compare_exchange(self, key: Any, current: object, new: object) -> bool:
         with self._lock:
-            if self._written(key) is not current:
+            if self._current(key) is not current:
                 return False
             self._write(key, () if new is ABSENT else (new,))
             return True
@@ -214,13 +214,13 @@ def _refilled(kind: type[PublishedMap], entries: Any) -> PublishedMap:
 
 
 class _Written(ConcurrentMap):
-    """A published map as one goes by it who changes it: the contract's own operations do the rest."""
+    """A published map as one sees it who looks for what to change among all that is written."""
 
     def __init__(self, owner: PublishedMap) -> None:
         self._owner = owner
 
     def get(self, key: Any, default: Any = None) -> Any:
-        value = self._owner._written(key)
+        value = self._owner._current(key)
         return default if value is ABSENT else value
 
     def _compare_exchange(self, key: Any, current: object, new: object) -> bool:
@@ -238,18 +238,7 @@ def _going_by_what_is_written(name: str) -> Any:
     return operation
 
 
-for _name in (
-    "__setitem__",
-    "pop",
-    "popitem",
-    "setdefault",
-    "replace",
-    "compare_and_set",
-    "compute",
-    "get_or_insert_with",
-    "remove_if",
-    "retain",
-):
+for _name in ("popitem", "retain"):
     setattr(PublishedMap, _name, _going_by_what_is_written(_name))
 
 PUBLISHED = Subject(
