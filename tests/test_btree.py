@@ -17,7 +17,7 @@ from intermodal.testing.keys import Key
 from intermodal.testing.subjects import scale
 from intermodal.testing.threads import in_threads, run_threads
 from intermodal_btree import BTreeMap
-from intermodal_btree._tree import SharedState
+from intermodal_btree._tree import BTreeState
 
 #: How keys are made of numbers, in the numbers' order: each encoding, and changes between them.
 ENCODINGS = {
@@ -36,7 +36,7 @@ ENCODINGS = {
 
 def of_width(most):
     """Return an empty map whose nodes have that many entries at most."""
-    return BTreeMap(SharedState(most))
+    return BTreeMap(BTreeState(most))
 
 
 @pytest.fixture(params=[4, 5, 62] if intermodal.__compiled__ else [4, 62], ids=lambda most: f"{most} a node")

@@ -8,7 +8,7 @@ import intermodal
 from intermodal.testing.scenarios import Call, calls_on, concurrently
 from intermodal.testing.scheduler import explore
 from intermodal_btree import BTreeMap
-from intermodal_btree._tree import SharedState
+from intermodal_btree._tree import BTreeState
 
 pytestmark = pytest.mark.skipif(intermodal.__compiled__, reason="the scheduler runs the pure build")
 
@@ -17,7 +17,7 @@ HERE, THERE = 30, 35  # a key that is there, and one that is not
 
 def narrow():
     """Return an empty map with four entries a node."""
-    return BTreeMap(SharedState(4))
+    return BTreeMap(BTreeState(4))
 
 
 def roomy(m):

@@ -20,7 +20,7 @@ from intermodal.testing.scheduler import explore
 pytest.importorskip("intermodal_evmap")
 from intermodal_evmap import EvMap, _obstacles, _state
 from intermodal_evmap._readers import Sections
-from intermodal_evmap._state import SharedState
+from intermodal_evmap._state import EvMapState
 
 pytestmark = pytest.mark.skipif(intermodal.__compiled__, reason="the scheduler runs the pure build")
 
@@ -35,7 +35,7 @@ def without_waiting(monkeypatch):
 
 def new_map(every=1):
     """Return an empty map with sections of its own."""
-    return EvMap(SharedState(every=every, readers=Reclaimer(Sections())))
+    return EvMap(EvMapState(every=every, readers=Reclaimer(Sections())))
 
 
 def few(m):

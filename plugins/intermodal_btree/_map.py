@@ -48,7 +48,7 @@ from intermodal_btree._tree import (
     REFUSED,
     REMOVE,
     RETRY_READ,
-    SharedState,
+    BTreeState,
     descend,
     is_thin,
     read,
@@ -89,22 +89,22 @@ class BTreeView(ConcurrentMap):
 
     _shared: i64 = 0
     _closed: bool = False
-    _state: SharedState | None = None
+    _state: BTreeState | None = None
 
     def __init__(self, /, *data: Any, **entries: Any) -> None:
-        if data and isinstance(data[0], SharedState):  # a view of an existing map: handle()
+        if data and isinstance(data[0], BTreeState):  # a view of an existing map: handle()
             self._adopt(data[0])
             return
         if self._state is None:  # a second call, like dict's, only updates
-            self._adopt(SharedState())
+            self._adopt(BTreeState())
         self.update(sole_argument(type(self).__name__, data), **entries)
 
-    def _adopt(self, state: SharedState) -> None:
+    def _adopt(self, state: BTreeState) -> None:
         if self._state is None:
             self._state = state
             self._shared = state.shared
 
-    def _shared_state(self) -> SharedState:
+    def _shared_state(self) -> BTreeState:
         state = self._state
         if self._closed or state is None:
             raise unusable(self, self._closed)

@@ -55,8 +55,8 @@ from intermodal_btree._node import (
     slot_of,
 )
 from intermodal_btree._tree import (
+    BTreeState,
     Path,
-    SharedState,
     add_to_count,
     is_frozen,
     is_thin,
@@ -103,7 +103,7 @@ OPEN: Final = Bound(EMPTY, True)
 class Scan:
     """A scan from *begin* to *end*, or, in *reverse*, from *end* down to *begin*. For one thread."""
 
-    def __init__(self, state: SharedState, begin: Bound, end: Bound, reverse: bool) -> None:
+    def __init__(self, state: BTreeState, begin: Bound, end: Bound, reverse: bool) -> None:
         self.state: Final = state
         self.reverse: Final = reverse
         #: Where the next step begins, and where the last one ends.
@@ -285,7 +285,7 @@ def are_unchanged(passed: Passed | None) -> bool:
     return True
 
 
-def nearest(state: SharedState, begin: Bound, end: Bound, reverse: bool) -> object:
+def nearest(state: BTreeState, begin: Bound, end: Bound, reverse: bool) -> object:
     """Return the first entry of a scan as (key, value), right for one moment, or EMPTY. User code may run."""
     while True:
         scan = Scan(state, begin, end, reverse)
@@ -299,7 +299,7 @@ def nearest(state: SharedState, begin: Bound, end: Bound, reverse: bool) -> obje
             return found[0] if found else EMPTY
 
 
-def take_nearest(state: SharedState, reverse: bool) -> object:
+def take_nearest(state: BTreeState, reverse: bool) -> object:
     """Remove the first or, in *reverse*, the last entry, and return it as (key, value), or EMPTY."""
     spins: i64 = 0
     while True:
@@ -389,7 +389,7 @@ def remove_many_locked(leaf: i64, meta: i64, begin: i64, end: i64, taken: list[o
 class Census:
     """Counts entries from the least on, a parent of leaves at a time. For one thread."""
 
-    def __init__(self, state: SharedState) -> None:
+    def __init__(self, state: BTreeState) -> None:
         self._scan: Final = Scan(state, OPEN, OPEN, False)
         #: Entries in the leaves before the one where counting has ended, and that leaf.
         self.before: i64 = 0
@@ -445,7 +445,7 @@ class Census:
         return 0
 
 
-def index_of(state: SharedState, bound: Bound) -> i64:
+def index_of(state: BTreeState, bound: Bound) -> i64:
     """Return how many keys lie before *bound*: less than its key, or, if that is inclusive, not greater."""
     while True:
         scan = Scan(state, OPEN, bound, True)
@@ -460,7 +460,7 @@ def index_of(state: SharedState, bound: Bound) -> i64:
             return census.before + position
 
 
-def entry_at(state: SharedState, index: i64) -> object:
+def entry_at(state: BTreeState, index: i64) -> object:
     """Return the entry with that *index*, counted from the least key, as (key, value), or EMPTY."""
     while True:
         census = Census(state)

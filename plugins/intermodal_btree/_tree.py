@@ -494,7 +494,7 @@ def approach(shared: i64, path: Path, key: object, kind: i64, word: i64, until: 
 
 
 @final
-class SharedState:
+class BTreeState:
     """The state that all views of one map share.
 
     Args:

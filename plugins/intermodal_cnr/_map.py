@@ -34,17 +34,17 @@ def _copy(states: list[State]) -> list[State]:
 
 def new_lanes(
     logs: int, replicas: int, capacity: int, batch: int, checked: bool, mapper: LogMapper | None
-) -> CnrShared:
+) -> CnrState:
     """Return the lanes of an empty map."""
     groups = [Group(MemoryLog(capacity), MapState({}, {}, 0), 1, batch, None, checked) for _ in range(logs)]
-    shared = CnrShared(groups, mapper)
+    shared = CnrState(groups, mapper)
     while len(shared.lanes.rows) < replicas:
         shared.lanes.add()
     return shared
 
 
 @final
-class CnrShared:
+class CnrState:
     """What all views of one map share."""
 
     def __init__(self, groups: list[Group], mapper: LogMapper | None) -> None:
@@ -88,12 +88,12 @@ class CnrView(DictView):
     (2, 2, {'a': 2})
     """
 
-    _shared: CnrShared | None = None
+    _shared: CnrState | None = None
     _lanes: list[NrView] | None = None
     _closed: bool = False
 
     def __init__(self, /, *data: Any, **entries: Any) -> None:
-        if data and isinstance(data[0], CnrShared):  # a view of an existing map: with_options(), handle()
+        if data and isinstance(data[0], CnrState):  # a view of an existing map: with_options(), handle()
             if self._shared is None:
                 self._use(data[0])
             return
@@ -101,7 +101,7 @@ class CnrView(DictView):
             self._use(new_lanes(4, 1, 4096, 256, False, None))
         self.update(sole_argument(type(self).__name__, data), **entries)
 
-    def _use(self, shared: CnrShared) -> None:
+    def _use(self, shared: CnrState) -> None:
         self._shared = shared
         self._lanes = [NrView(group) for group in shared.lanes.groups]
 

@@ -41,7 +41,7 @@ from intermodal_evmap._state import (
     LOOK,
     REFUSED,
     REMOVE,
-    SharedState,
+    EvMapState,
 )
 from intermodal_evmap._statistics import EvMapStatistics
 from intermodal_evmap._table import (
@@ -98,24 +98,24 @@ class EvView(ConcurrentMap):
     _shared: i64 = 0
     #: What ``record_of`` takes.
     _readers: i64 = 0
-    _state: SharedState | None = None
+    _state: EvMapState | None = None
     _closed: bool = False
 
     def __init__(self, /, *data: Any, **entries: Any) -> None:
-        if data and isinstance(data[0], SharedState):  # a view of an existing map: opened(), handle()
+        if data and isinstance(data[0], EvMapState):  # a view of an existing map: opened(), handle()
             self._adopt(data[0])
             return
         if self._state is None:  # a second call, like dict's, only updates
-            self._adopt(SharedState())
+            self._adopt(EvMapState())
         self.update(sole_argument(type(self).__name__, data), **entries)
 
-    def _adopt(self, state: SharedState) -> None:
+    def _adopt(self, state: EvMapState) -> None:
         if self._state is None:
             self._state = state
             self._shared = state.shared
             self._readers = state.readers.key
 
-    def _shared_state(self) -> SharedState:
+    def _shared_state(self) -> EvMapState:
         state = self._state
         if self._closed or state is None:
             raise unusable(self, self._closed)

@@ -14,7 +14,7 @@ from mypy_extensions import i64
 from intermodal.atomics import RELAXED, hash_object, load, mix, object_load, reachability_fence
 from intermodal_evmap._bags import first_of, values_of
 from intermodal_evmap._obstacles import Hold
-from intermodal_evmap._state import SharedState
+from intermodal_evmap._state import EvMapState
 from intermodal_evmap._table import (
     ASK_KEYS,
     NOT_FOUND,
@@ -34,7 +34,7 @@ _NOTHING: Final[object] = NOTHING
 class Pin:
     """A guard's hold on one published state; ends with :meth:`close`, or when it is dropped."""
 
-    def __init__(self, state: SharedState) -> None:
+    def __init__(self, state: EvMapState) -> None:
         self._state: Final = state
         self._hold: Hold | None = state.hold()
 
@@ -99,7 +99,7 @@ def meta_in(table: Table) -> object:
     return object_load(table.meta, None)
 
 
-def entries_of(state: SharedState) -> list[Any]:
+def entries_of(state: EvMapState) -> list[Any]:
     """Return key, content, key... of the published state."""
     hold = state.hold()
     try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from intermodal_evmap._map import EvView
-from intermodal_evmap._state import CLONE, TIMEOUT, WAIT, SharedState
+from intermodal_evmap._state import CLONE, TIMEOUT, WAIT, EvMapState
 
 if TYPE_CHECKING:
     from intermodal.plugins import MapRequest
@@ -19,7 +19,7 @@ class EvMap(EvView):
         """Return an empty map as requested of ``open_map``."""
         policy, patience = policy_of(request.options["on_stalled_reader"])
         return cls(
-            SharedState(
+            EvMapState(
                 request.capacity or 0,
                 policy,
                 patience,

@@ -6,13 +6,13 @@ import threading
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from intermodal_evmap._state import SharedState
+    from intermodal_evmap._state import EvMapState
 
 
 class Publishing:
     """The map publishes after so many writes, or after so many seconds, or both."""
 
-    def __init__(self, state: SharedState, writes: int, interval: float | None) -> None:
+    def __init__(self, state: EvMapState, writes: int, interval: float | None) -> None:
         if writes < 0:
             raise ValueError(f"a map cannot publish after every {writes} writes")
         if interval is not None and not interval > 0:
@@ -54,7 +54,7 @@ class Publishing:
 class Writing:
     """One thread writes, and publishes at the end."""
 
-    def __init__(self, state: SharedState) -> None:
+    def __init__(self, state: EvMapState) -> None:
         self._state = state
         self._before: list[int] = []
 

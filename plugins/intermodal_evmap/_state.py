@@ -181,7 +181,7 @@ class Asked:
 
 
 @final
-class SharedState:
+class EvMapState:
     """The state that all views of one map share.
 
     Args:

@@ -9,7 +9,7 @@ from mypy_extensions import i64
 from intermodal.atomics import RELAXED, cell_address, cell_of, load, object_load, reachability_fence
 from intermodal_trie._nodes import BITMAP, ENTRIES, ENTRY, LEAVES, VALUE, count_of, list_flag
 from intermodal_trie._read import main_of
-from intermodal_trie._state import SharedState
+from intermodal_trie._state import TrieState
 
 
 @final
@@ -21,7 +21,7 @@ class EntryIterator:
         first: a frozen node, whose entries of that moment it yields; or a live one, with no such promise.
     """
 
-    def __init__(self, state: SharedState, first: object) -> None:
+    def __init__(self, state: TrieState, first: object) -> None:
         self._state: Final = state
         self._nodes: list[object] = [first]
         self._entries: list[object] = []

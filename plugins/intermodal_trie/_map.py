@@ -35,7 +35,7 @@ from intermodal_trie._state import (
     IF_PRESENT,
     REFUSED,
     REMOVE,
-    SharedState,
+    TrieState,
     write,
 )
 from intermodal_trie._statistics import TrieStatistics
@@ -73,23 +73,23 @@ class TrieView(ConcurrentMap):
     #: user code, takes the slow path, and does not let go of the state.
     _owner: i64 = 0
     _closed: bool = False
-    _state: SharedState | None = None
+    _state: TrieState | None = None
 
     def __init__(self, /, *data: Any, **entries: Any) -> None:
-        if data and isinstance(data[0], SharedState):  # a view of an existing map
+        if data and isinstance(data[0], TrieState):  # a view of an existing map
             self._adopt(data[0])
             return
         if self._state is None:  # a second call, like dict's, only updates
-            self._adopt(SharedState())
+            self._adopt(TrieState())
         self.update(sole_argument(type(self).__name__, data), **entries)
 
-    def _adopt(self, state: SharedState) -> None:
+    def _adopt(self, state: TrieState) -> None:
         if self._state is None:
             self._state = state
             self._root = state.root
             self._owner = thread_token()
 
-    def _shared_state(self) -> SharedState:
+    def _shared_state(self) -> TrieState:
         state = self._state
         if self._closed or state is None:
             raise unusable(self, self._closed)
@@ -265,7 +265,7 @@ def write_entry(
     return answer
 
 
-def first_entry(state: SharedState, first: object) -> tuple[Any, Any] | None:
+def first_entry(state: TrieState, first: object) -> tuple[Any, Any] | None:
     """Return an entry of *first* or of what is below, or None."""
     for entry in cast("Iterator[tuple[Any, Any]]", EntryIterator(state, first)):
         return entry
@@ -279,7 +279,7 @@ def first_entry(state: SharedState, first: object) -> tuple[Any, Any] | None:
 class FrozenTrie:
     """The first node of a trie that never changes, and the state of the map that it was taken of."""
 
-    def __init__(self, state: SharedState, first: object) -> None:
+    def __init__(self, state: TrieState, first: object) -> None:
         self._state: Final = state
         self._first: Final = first
         # Neither is counted for a look-up: this keeps them.

@@ -317,7 +317,7 @@ def tidy(root: i64, h: i64) -> None:
 
 
 @final
-class SharedState:
+class TrieState:
     """What all views of one map share, and what concerns the whole map."""
 
     def __init__(self) -> None:
