@@ -52,7 +52,6 @@ from intermodal_evmap._bags import size_of
 GROUP_SLOTS: Final = 16
 HEADER_BYTES: Final = 32
 OVERFLOW: Final = 16
-HASH_BYTES: Final = 128
 SLOT_BYTES: Final = 16
 GROUP_BYTES: Final = 256
 VALUE: Final = 8

@@ -83,8 +83,6 @@ class Replay(Strategy):
 
     def __init__(self, schedule: Schedule) -> None:
         self._steps: Final = schedule.steps
-        #: Whether every step so far could be taken as the schedule says.
-        self.followed = True
 
     def choose(self, execution: Execution, enabled: list[int], current: int) -> int:
         at = execution.steps
@@ -92,7 +90,6 @@ class Replay(Strategy):
             wanted = self._steps[at][0]
             if wanted in enabled:
                 return wanted
-            self.followed = False
         return super().choose(execution, enabled, current)
 
     def choose_age(self, execution: Execution, ages: int) -> int:
