@@ -26,17 +26,17 @@ COMPILED = {
         "core/intermodal/tables.py",
         "core/intermodal/words.py",
     ],
-    "intermodal_chained": [
-        "plugins/intermodal_chained/_map.py",
-        "plugins/intermodal_chained/_state.py",
-        "plugins/intermodal_chained/_table.py",
-        "plugins/intermodal_chained/_words.py",
-    ],
     "intermodal_btree": [
         "plugins/intermodal_btree/_map.py",
         "plugins/intermodal_btree/_node.py",
         "plugins/intermodal_btree/_scan.py",
         "plugins/intermodal_btree/_tree.py",
+    ],
+    "intermodal_chained": [
+        "plugins/intermodal_chained/_map.py",
+        "plugins/intermodal_chained/_state.py",
+        "plugins/intermodal_chained/_table.py",
+        "plugins/intermodal_chained/_words.py",
     ],
     "intermodal_cnr": ["plugins/intermodal_cnr/_lanes.py", "plugins/intermodal_cnr/_map.py"],
     "intermodal_epoch": ["plugins/intermodal_epoch/_scheme.py"],

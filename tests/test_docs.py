@@ -394,14 +394,57 @@ def test_plugins_use_only_what_is_public(plugin: Path) -> None:
     assert not wrong
 
 
+#: The sections of a plugin's page, in this order; those in parentheses where there is something to say.
+SECTIONS = (
+    "What it gives",
+    "What it costs",
+    "When to take it",
+    "(Reclaimers)",
+    "(Typed maps)",
+    "Options",
+    "How it works",
+)
+
+
 @pytest.mark.parametrize("plugin", PLUGINS, ids=name_of)
 def test_plugins_are_made_alike(plugin: Path) -> None:
     """Each has its page, its marker for type checkers, and its entry point."""
-    assert (plugin / "README.md").exists()
+    page = (plugin / "README.md").read_text(encoding="utf-8")
     assert (plugin / "py.typed").exists()
     name = plugin.name.removeprefix("intermodal_")
     assert {**own_backends(), **own_reclaimers()}[name] == plugin.name
     assert f"`{name}`" in (ROOT / "docs" / "choosing.md").read_text(encoding="utf-8")
+    found = re.findall(r"^## (.+)$", page, re.MULTILINE)
+    assert found == [each.strip("()") for each in SECTIONS if each[0] != "(" or each.strip("()") in found]
+    assert page.startswith(f"# {name}\n")
+
+
+@pytest.mark.parametrize("name", own_backends())
+def test_public_classes_of_plugins_are_found_alike(name: str) -> None:
+    """The package gives its public names when asked, from ``_public``; they are named as users name them."""
+    package = importlib.import_module(f"intermodal_{name}")
+    for public in package.__all__:
+        cls = getattr(package, public)
+        assert cls is getattr(importlib.import_module(f"intermodal_{name}._public"), public)
+        assert cls.__module__ == package.__name__
+    message = f"module 'intermodal_{name}' has no attribute 'nonesuch'"
+    with pytest.raises(AttributeError, match=message):
+        _ = package.nonesuch
+    assert package.__doc__.startswith(f"The ``{name}`` backend: ")
+
+
+OPTION_ROW = re.compile(r"^\| `(\w+)` \| `([^`]+)` \| .+ \|$", re.MULTILINE)
+
+
+@pytest.mark.parametrize("name", own_backends())
+def test_pages_of_plugins_list_their_options(name: str) -> None:
+    """The table has every option with its default, and no other; or the page says that there are none."""
+    (spec,) = (each for each in backends() if each.name == name)
+    page = (ROOT / "plugins" / f"intermodal_{name}" / "README.md").read_text(encoding="utf-8")
+    part = page.partition("\n## Options\n")[2].partition("\n## ")[0]
+    shown = {option: ast.literal_eval(default) for option, default in OPTION_ROW.findall(part)}
+    assert shown == {option.name: option.default for option in spec.options}
+    assert ("There are none." in part) is (not shown)
 
 
 def layers() -> list[set[str]]:

@@ -45,6 +45,15 @@ def test_what_a_plugin_imports_is_not_the_map_contract():
     assert "intermodal.maps" not in modules_after("import intermodal.plugins")
 
 
+@pytest.mark.parametrize("listing", ["backends", "reclaimers"])
+def test_listing_imports_no_technique(listing):
+    """Of each plugin the package alone, which says what there is."""
+    imported = modules_after(f"import intermodal\nintermodal.{listing}()")
+    of_plugins = {module for module in imported if module.startswith("intermodal_")}
+    assert {"backends": "intermodal_swiss", "reclaimers": "intermodal_epoch"}[listing] in of_plugins
+    assert not {module for module in of_plugins if "." in module or module.endswith("__mypyc")}
+
+
 @pytest.mark.parametrize("module", [intermodal, intermodal.plugins])
 def test_every_public_name_is_there(module):
     """The list is sorted, without repetition, and all of it resolves."""

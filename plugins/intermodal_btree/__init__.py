@@ -1,4 +1,7 @@
-"""The ``btree`` backend: a B+ tree in key order, lock-free reads, one short lock per written leaf."""
+"""The ``btree`` backend: a B+ tree in key order, lock-free reads, one short lock per written leaf.
+
+Imports nothing of the technique: whoever lists the backends imports this module.
+"""
 
 from __future__ import annotations
 
@@ -41,8 +44,8 @@ def intermodal_map_backend() -> MapBackend:
 
 
 def __getattr__(name: str) -> object:
-    if name != "BTreeMap":
+    if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from intermodal_btree import _public
 
-    return _public.BTreeMap
+    return getattr(_public, name)

@@ -1,4 +1,7 @@
-"""The ``chained`` backend: buckets of chains; readers take no lock, a value is replaced by one store."""
+"""The ``chained`` backend: buckets of chains; readers take no lock, a value is replaced by one store.
+
+Imports nothing of the technique: whoever lists the backends imports this module.
+"""
 
 from __future__ import annotations
 
@@ -64,5 +67,4 @@ def __getattr__(name: str) -> object:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from intermodal_chained import _public
 
-    public: object = getattr(_public, name)
-    return public
+    return getattr(_public, name)

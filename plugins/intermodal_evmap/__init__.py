@@ -1,4 +1,7 @@
-"""The ``evmap`` backend: left-right, two copies, readers that never wait; several values for a key."""
+"""The ``evmap`` backend: left-right, two copies, readers that never wait; several values for a key.
+
+Imports nothing of the technique: whoever lists the backends imports this module.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +11,7 @@ from intermodal.plugins import Capabilities, MapBackend, MapRequest, Option, hoo
 
 if TYPE_CHECKING:
     from intermodal.maps import AnyMap
-    from intermodal_evmap._guard import ReadGuard
-    from intermodal_evmap._public import EvMap
+    from intermodal_evmap._public import EvMap, ReadGuard
 
 __all__ = ["EvMap", "ReadGuard"]
 
@@ -49,6 +51,7 @@ def intermodal_map_backend() -> MapBackend:
             snapshot=True,
             handles=True,
         ),
+        open=_open,
         options=(
             Option(
                 name="publish_every",
@@ -71,18 +74,13 @@ def intermodal_map_backend() -> MapBackend:
                 summary="the datum published with the data",
             ),
         ),
-        open=_open,
         rank=200,
     )
 
 
 def __getattr__(name: str) -> object:
-    if name == "EvMap":
-        from intermodal_evmap import _public
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from intermodal_evmap import _public
 
-        return _public.EvMap
-    if name == "ReadGuard":
-        from intermodal_evmap import _guard
-
-        return _guard.ReadGuard
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(_public, name)

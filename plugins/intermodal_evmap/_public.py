@@ -1,14 +1,18 @@
-"""The class that users get; interpreted, since a compiled class cannot be weakly referenced."""
+"""The classes that users get; interpreted, since a compiled class cannot be weakly referenced."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from intermodal_evmap._guard import ReadGuard
 from intermodal_evmap._map import EvView
 from intermodal_evmap._state import CLONE, TIMEOUT, WAIT, EvMapState
 
 if TYPE_CHECKING:
     from intermodal.plugins import MapRequest
+
+
+__all__ = ["EvMap", "ReadGuard"]
 
 
 class EvMap(EvView):
@@ -38,5 +42,6 @@ def policy_of(option: Any) -> tuple[int, float]:
     return TIMEOUT, float(option)
 
 
-# Pickles and messages name it as users do.
+# Pickles and messages name them as users do.
 EvMap.__module__ = "intermodal_evmap"
+ReadGuard.__module__ = "intermodal_evmap"

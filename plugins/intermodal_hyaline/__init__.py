@@ -1,4 +1,7 @@
-"""The ``hyaline`` reclaimer: a section that never ends holds back only what is older than itself."""
+"""The ``hyaline`` reclaimer: a section that never ends holds back only what is older than itself.
+
+Imports nothing of the technique: whoever lists the reclaimers imports this module.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The ``locked`` backend: dict behind one lock, the honest baseline and the model of the smallest plugin."""
+"""The ``locked`` backend: dict behind one lock, the honest baseline and the model of the smallest plugin.
+
+Imports nothing of the technique: whoever lists the backends imports this module.
+"""
 
 from __future__ import annotations
 
@@ -39,8 +42,8 @@ def intermodal_map_backend() -> MapBackend:
 
 
 def __getattr__(name: str) -> object:
-    if name != "LockedMap":
+    if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from intermodal_locked import _public
 
-    return _public.LockedMap
+    return getattr(_public, name)

@@ -1,4 +1,7 @@
-"""The ``nr`` backend: a dict replicated by node replication, and the way to replicate any other structure."""
+"""The ``nr`` backend: a dict replicated by node replication, and the way to replicate any other structure.
+
+Imports nothing of the technique: whoever lists the backends imports this module.
+"""
 
 from __future__ import annotations
 
@@ -119,8 +122,8 @@ def intermodal_engine() -> EngineBackend:
 
 
 def __getattr__(name: str) -> object:
-    if name != "NrMap":
+    if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from intermodal_nr import _public
 
-    return _public.NrMap
+    return getattr(_public, name)

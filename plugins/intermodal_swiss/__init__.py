@@ -1,4 +1,7 @@
-"""The ``swiss`` backend: 16-slot groups, lock-free reads, incremental resize."""
+"""The ``swiss`` backend: 16-slot groups, lock-free reads, incremental resize.
+
+Imports nothing of the technique: whoever lists the backends imports this module.
+"""
 
 from __future__ import annotations
 
@@ -56,5 +59,4 @@ def __getattr__(name: str) -> object:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from intermodal_swiss import _public
 
-    public: object = getattr(_public, name)
-    return public
+    return getattr(_public, name)

@@ -1,4 +1,4 @@
-"""The class that users get; interpreted, since a compiled class cannot be weakly referenced."""
+"""The classes that users get; interpreted, since a compiled class cannot be weakly referenced."""
 
 from __future__ import annotations
 
