@@ -491,6 +491,20 @@ def test_imports_in_core_point_downward() -> None:
     assert not wrong
 
 
+def test_imports_in_bench_point_upward() -> None:
+    """The package lists its modules, and each imports only those above it."""
+    package = CORE / "bench"
+    listed = re.findall(r"~intermodal\.bench\.(\w+)", (package / "__init__.py").read_text(encoding="utf-8"))
+    assert sorted(listed) == sorted(path.stem for path in package.glob("[!_]*.py"))
+    wrong = []
+    for number, importer in enumerate(listed):
+        for module, name in imports(package / f"{importer}.py"):
+            imported = name if module == "intermodal.bench" else module.removeprefix("intermodal.bench.")
+            if imported in listed[number:]:
+                wrong.append(f"{importer} imports {imported}")
+    assert not wrong
+
+
 def home_of(package: ModuleType, name: str) -> str | None:
     """Return the module that ``from intermodal import name`` comes from; None for the package's own names."""
     if (CORE / f"{name}.py").exists() or (CORE / name).is_dir():

@@ -1,4 +1,8 @@
-"""The sentinel for "no such key"."""
+"""The sentinel for "no such key".
+
+Apart from the contract of maps, since the contract, its views and its users all need it. May import nothing
+of intermodal.
+"""
 
 from __future__ import annotations
 

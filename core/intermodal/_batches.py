@@ -1,6 +1,7 @@
 """Operations of typed maps on many keys: arguments, results, pieces and threads around ``words``'s loops.
 
-Not compiled: between two pieces of an array signal handlers run.
+Not compiled: between two pieces of an array signal handlers run. Knows no technique; may import maps, tables,
+words and what is below them.
 """
 
 from __future__ import annotations

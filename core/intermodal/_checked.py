@@ -2,6 +2,7 @@
 
 Each function keeps the contract of its namesake in :mod:`intermodal.atomics`, and raises where the inlined C
 would touch memory that is not there. Compiled callers never come here.
+May import only atomics and memory.
 """
 
 from __future__ import annotations

@@ -1,6 +1,8 @@
 """Writes the distribution of a new backend, from the templates in ``_plugin_template``.
 
 What it writes works, passes the conformance kit, and is there to be changed.
+
+Writes files; builds and imports nothing of what it writes.
 """
 
 from __future__ import annotations

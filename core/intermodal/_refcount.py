@@ -1,4 +1,7 @@
-"""The ``refcount`` reclaimer, which is core's own: frees at once."""
+"""The ``refcount`` reclaimer, which is core's own: frees at once.
+
+Found by its entry point, as a plugin is; it may import what plugins may.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
 """Views of a map: live, set-like where dict's are, and safe to iterate while others change the map.
 
-Interpreted: they derive from the standard library's, and an iteration costs one generator.
+Interpreted: they derive from the standard library's, and an iteration costs one generator. May import nothing
+of intermodal but types.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Exceptions of intermodal, each also the built-in exception that callers may already catch."""
+"""Exceptions of intermodal, each also the built-in exception that callers may already catch.
+
+May import nothing of intermodal: every other module may raise them.
+"""
 
 from __future__ import annotations
 

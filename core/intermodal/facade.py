@@ -1,8 +1,7 @@
 """What users call: :func:`open_map` makes a map, :func:`backends` lists what there is to choose from.
 
-The same for reclaimers.
-
-Chooses and checks arguments; knows nothing about any backend but what it declares.
+The same for sets, reclaimers and replicated structures. Chooses and checks arguments; knows nothing about any
+backend but what it declares, and imports none.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """The hooks that a plugin of intermodal implements, as pluggy knows them.
 
 Interpreted: pluggy reads the functions' code objects. Hooks describe; none is called per operation of a map.
+May import only the records that hooks return, and these for type checkers only.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""What maps and reclaimers say about themselves: frozen records, one moment's figures."""
+"""What maps and reclaimers say about themselves: frozen records, one moment's figures.
+
+What only one technique can say is in a subclass, in its plugin. May import nothing of intermodal.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Views of a sorted map: what the views of every map are, and sequences by position, as SortedDict's."""
+"""Views of a sorted map: what the views of every map are, and sequences by position, as SortedDict's.
+
+Interpreted, as the views of the standard library that they derive from; they import types only.
+"""
 
 from __future__ import annotations
 

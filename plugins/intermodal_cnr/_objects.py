@@ -1,4 +1,8 @@
-"""A ConcurrentDispatch replicated over several logs."""
+"""A ConcurrentDispatch replicated over several logs.
+
+Interpreted, as ``intermodal_nr.objects``, from which its class derives. May import core's public names, this
+package, and the public modules of ``intermodal_nr``.
+"""
 
 from __future__ import annotations
 

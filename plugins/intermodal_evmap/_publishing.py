@@ -1,4 +1,7 @@
-"""When an evmap publishes: the context managers of ``publishing_every()`` and ``writing()``."""
+"""When an evmap publishes: the context managers of ``publishing_every()`` and ``writing()``.
+
+Interpreted: none of this is called for each operation.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The log ``file``: what it has ends with no process."""
+"""The log ``file``: what it has ends with no process.
+
+What plugins of logs are: a hook that imports the log itself, ``file_log``, when one is opened.
+"""
 
 from __future__ import annotations
 

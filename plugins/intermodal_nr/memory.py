@@ -1,4 +1,7 @@
-"""The log ``memory``: for the replicas of one process."""
+"""The log ``memory``: for the replicas of one process.
+
+What plugins of logs are: a hook that imports the log itself, ``memory_log``, when one is opened.
+"""
 
 from __future__ import annotations
 
