@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sysconfig
 
 import pytest
@@ -32,6 +33,15 @@ def test_a_mutant_names_its_evidence_or_why_there_is_none(mutant):
     assert any(evidence) is not bool(mutant.equivalent)
     assert mutant.probe is None or mutant.file == HEADER
     assert mutant.test is None or mutant.file != HEADER
+
+
+def test_the_readme_counts_them():
+    """It says that there are more than so many, and how many nothing finds."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    found = re.search(r"more than (\d+) deliberate defects\]\(.+\), of which all but (\d+) are found", readme)
+    assert found
+    assert 0 <= len(MUTANTS) - int(found[1]) <= 50
+    assert int(found[2]) == len([mutant for mutant in MUTANTS if mutant.equivalent])
 
 
 def test_names_are_unique():

@@ -240,7 +240,7 @@ def bench(
         ),
     ] = None,
 ) -> None:
-    """Run a workload on the backends and on dict and its rivals side by side, and pick one.
+    """Run a workload on the backends and on dict and its peers side by side, and pick one.
 
     Every result is checked while measuring. With --keys FILE the first sight of a key writes its entry, later
     ones read or overwrite it in the proportions of the mix (A, B or C), in the order of the file.

@@ -354,10 +354,10 @@ def recommend(figures: Sequence[Figure], contenders: Sequence[Contender]) -> Pic
     """
     most = max((figure.threads for figure in figures), default=0)
     at = {figure.contender: figure for figure in figures if figure.threads == most}
-    rivals = [each for each in contenders if each.capabilities is not None and each.name in at]
-    if not rivals:
+    candidates = [each for each in contenders if each.capabilities is not None and each.name in at]
+    if not candidates:
         return None
-    best = max(rivals, key=lambda each: at[each.name].rate)
+    best = max(candidates, key=lambda each: at[each.name].rate)
     with_threads = f"with {most} thread{'s' * (most > 1)}"
     ratio = at[best.name].ratio
     if ratio is None:
