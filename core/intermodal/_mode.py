@@ -1,8 +1,8 @@
 """Which build of intermodal runs: the compiled extensions or their own sources.
 
 ``INTERMODAL_PURE=1`` makes a compiled installation run its sources, for reading and debugging. A finder put
-in front of the import system does it, before any other module of the package is imported; so nothing but the
-standard library may be imported here, and little of that, since every ``import intermodal`` waits for it.
+in front of the import system does it, before any other module of the package is imported. May import only the
+standard library, and little of that, since every ``import intermodal`` waits for it.
 """
 
 from __future__ import annotations

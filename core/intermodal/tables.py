@@ -18,8 +18,8 @@ Resizing
 ========
 A resize replaces the current table by another of any size without stopping anybody. Its *phase* goes from
 IDLE to PREPARING (one thread links the next table) to MOVING and back. While it is MOVING, every insertion
-moves the home of its key and homes with HELP_SLOTS slots more, every removal as many, and every other
-operation that meets a moved home some, until the last one makes the next table the current one. So no
+and every removal moves the home of its key, and homes with HELP_SLOTS slots more; every other operation that
+meets a moved home moves some. Whoever moves the last one makes the next table the current one. So no
 operation ever moves more than a few homes, readers are never stopped, and a map that is only read still gets
 done.
 
@@ -28,15 +28,16 @@ writers now go there), empty the old slots. One reference moves from slot to slo
 are not touched.
 
 Room: the next table never runs out of slots for what has to move. At the start it promises some of its slots
-to insertions and keeps the others; the number of entries is exact enough because an insertion counts its
-entry first and then looks at the phase, while a resize sets the phase first and then adds up the counts.
+to insertions and keeps the others. For that the number of entries must be exact enough, and it is: an
+insertion counts its entry first and then looks at the phase; a resize sets the phase first and then adds up
+the counts.
 
 Iteration
 =========
 Homes are visited in the order of the hash bits that choose them, the *rank*, each read at one moment (its
 lock word is the same before and after). The position is kept as a rank, not as a home of some table, so it
 means the same in a table of another size. While homes are being moved, the ranks of a home of the next table
-may belong to several homes of the current one, of which only some have moved; a step therefore reads the
+may belong to several homes of the current one, and only some of these have moved. So a step reads only the
 ranks that one home of each table have in common: either they have all moved, or none.
 
 Reclaimers

@@ -1,14 +1,13 @@
 """Scans, neighbours and positions: what a B+ tree has that a hash table has not.
 
-A scan goes from leaf to leaf. A *step* descends to the leaf where the scan has come to, reads what it wants
-there at one moment, and remembers where that leaf's range ends, a key of an inner node, which is where the
-next step begins. Ranges never overlap and never change, so a scan yields each key that is there throughout
-exactly once, in order, no key twice, whatever happens to the tree meanwhile; the entries of one leaf are
-those of one moment. Leaves need no links, and descending scans are ascending ones with the comparisons turned
-round.
+A scan goes from leaf to leaf. A *step* descends to the leaf that the scan has reached and reads what it wants
+there at one moment. It remembers where that leaf's range ends, a key of an inner node; the next step begins
+there. Ranges never overlap and never change. So whatever happens to the tree meanwhile, a scan yields each
+key that is there throughout exactly once, in order, and no key twice; the entries of one leaf are those of
+one moment. Leaves need no links, and descending scans are ascending ones with the comparisons turned round.
 
-What concerns one key, the first, the last, or the nearest to another, is one entry of one leaf; leaves that
-were found to have none are looked at again at the end, so that the answer is right for one moment.
+The first key, the last, and the nearest to another are one entry of one leaf each. Leaves that were found
+empty on the way are looked at again at the end, so that the answer is right for one moment.
 
 Positions are counted: a leaf's number of entries is in its meta word, so no key is looked at.
 

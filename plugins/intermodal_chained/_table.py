@@ -25,10 +25,10 @@ A bucket has one word for everything::
 Who owns what
 =============
 The lock of a home guards its chain: the set of its keys and their values. The first word of a node is EMPTY,
-BUSY, or the hash of the entry with its top bit set; a node is claimed from EMPTY to BUSY with a
-compare-and-exchange by whoever holds the lock of the home that wants it, and is that home's until the word is
-EMPTY again. Reading takes no lock; see :mod:`intermodal.tables`. What a reader follows may be taken out of
-the chain, and be used in another, at any moment; so it looks, at each node, whether that is of its home.
+BUSY, or the hash of the entry with its top bit set. Whoever holds the lock of a home that wants a node claims
+one with a compare-and-exchange, from EMPTY to BUSY; it is that home's until the word is EMPTY again. Reading
+takes no lock; see :mod:`intermodal.tables`. What a reader follows may be taken out of the chain, and be used
+in another, at any moment; so it looks, at each node, whether that is of its home.
 
 Replacing a value is one exchange in the node's slot. So there is no moment at which a key that is there
 throughout has no value: chains whose nodes are replaced as a whole, the old one marked first, have that

@@ -4,12 +4,12 @@ Operations that commute go to different lanes, and each lane by itself is a grou
 it. What is left is to see or change all lanes at one instant.
 
 **A scan that reads** takes a reader slot of each lane of one replica, and then looks whether any lane has
-*completed* more than this replica has executed. If not, the scan takes effect at the moment before that look:
-every change that it sees had been completed, or at least begun, before it, and every change that it misses
-completes only after it; so none that it misses was over before one that it sees began, and none that was over
-when the scan began is missed. (To sample each lane's *completed* by itself, and then to wait, is not enough:
-a change of the first lane may be over between the two samples, and a later one of the second be seen.) If a
-lane has completed more it tries again, and after some attempts closes the gate.
+*completed* more than this replica has executed. If not, the scan takes effect at the moment before that look.
+Every change that it sees had at least begun by then, and every change that it misses completes only after it.
+So none that it misses was over before one that it sees began, and it misses none that was over when the scan
+began. (To sample each lane's *completed* by itself, and then to wait, is not enough: a change of the first
+lane may be over between the two samples, and a later one of the second be seen.) If a lane has completed more
+it tries again, and after some attempts closes the gate.
 
 **A scan that changes** closes the gate that every change passes, brings every lane of every replica up to
 date, keeps all readers out, changes all copies, and lets readers in again. So nobody sees it half, on one

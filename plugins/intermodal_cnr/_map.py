@@ -78,10 +78,10 @@ class CnrView(DictView):
         data: a mapping or an iterable of pairs to start with.
         entries: keyword arguments, more entries.
 
-    It promises what ``nr`` does. Changes of keys in different lanes wait for each other in nothing, not even
-    at one replica; ``len``, ``clear``, ``snapshot``, iteration and ``popitem`` of an empty map look at all
-    lanes at one instant, and ``clear`` stops all changes for a moment. Order is that of the lanes, and within
-    a lane that in which keys were added.
+    It promises what ``nr`` does. Changes of keys in different lanes never wait for each other, not even at
+    one replica. ``len``, ``clear``, ``snapshot``, iteration and ``popitem`` of an empty map look at all lanes
+    at one instant; ``clear`` stops all changes for a moment. Order is that of the lanes, and within a lane
+    that in which keys were added.
 
     >>> m = CnrView({"a": 1}, b=2)
     >>> m.compute("a", lambda old: old + 1), m.pop("b"), m

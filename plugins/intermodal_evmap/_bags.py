@@ -1,8 +1,9 @@
 """Value bags: what the slot of a key holds that has several values, or none any more.
 
 A bag never changes. An operation makes a new one, outside of every lock, and puts it into the slot in the
-place of the old one; so readers of the copy before still have theirs, and the second copy of the table takes
-over the very object that the first one got. A key with one value has no bag: the slot holds the value itself.
+place of the old one. So those who read the published copy still have the old bag, and the second copy of the
+table takes over the very object that the first one got. A key with one value has no bag: the slot holds the
+value itself.
 
 The values lie in chunks: an addition copies the last chunk and the tuple of chunks, n / CHUNK references.
 

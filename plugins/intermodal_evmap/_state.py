@@ -23,12 +23,12 @@ not publishing that waits for readers but the first write after it, if it comes 
 
 Who owns what
 =============
-``lock`` makes one writer of several; it is re-entrant, and no user code is run under it, but for what a
-cyclic GC in the middle of an allocation runs, or a signal's handler. Both may use this very map, in this very
-thread. So all that is not one step is done between ``try_lock`` and ``unlock`` of the word TURN, where
-nothing is allocated and nothing dies (and where the interpreted machine keeps handlers and GC out); and what
-was looked at before is looked at again there. *synced* says that the spare copy is the writer's: it has all
-that is published, and all *pending* writes.
+``lock`` makes one writer of several. It is re-entrant. User code runs under it in two cases only: a cyclic GC
+in the middle of an allocation, and a signal's handler. Both may use this very map, in this very thread. So
+all that is not one step is done between ``try_lock`` and ``unlock`` of the word TURN. Nothing is allocated
+and nothing dies there (and the interpreted machine keeps handlers and GC out); what was looked at before is
+looked at again. *synced* says that the spare copy is the writer's: it has all that is published, and all
+*pending* writes.
 
 The racing lines
 ================
@@ -42,8 +42,8 @@ The racing lines
    moves the clock on when it finds one: a section that began by the new time loaded CURRENT after the
    publication, whose store came before the clock's (the clock is read with ACQUIRE). Only older ones count.
 4. *A guard against a publication.* A guard keeps a copy for longer, with user code in between. It is entered
-   in ``guards`` within a section; when no section is in the way any more, all guards of the spare copy are
-   there to be seen, and there will be no further one: it is found only at CURRENT.
+   in ``guards`` within a section. So when no section is in the way any more, all guards of the spare copy are
+   entered, and no more will come, since that copy is not to be found at CURRENT.
 
 Who is in the way, and until when, is found out in ``_obstacles``. Then it is the map's *policy* that counts:
 the writer waits, or waits for a while and raises TimeoutError, the write not done; or it leaves the copy to

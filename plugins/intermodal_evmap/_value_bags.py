@@ -1,4 +1,4 @@
-"""``EvView.bags``: the map as the original has it, of keys and bags of values.
+"""``EvView.bags``: the map as the original, the Rust crate evmap, has it: of keys and bags of values.
 
 May import only core's public names and this package.
 """

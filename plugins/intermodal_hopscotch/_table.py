@@ -29,9 +29,9 @@ A home has one word for everything::
 Who owns what
 =============
 The lock of a home guards *the set of keys with that home*, wherever their slots lie, and their values. A slot
-word is EMPTY, BUSY, or the hash of the entry with its top bit set; a slot is claimed from EMPTY to BUSY with
-a compare-and-exchange by whoever holds the lock of the home that wants it, and is that home's until the word
-is EMPTY again. Reading takes no lock; see :mod:`intermodal.tables`.
+word is EMPTY, BUSY, or the hash of the entry with its top bit set. Whoever holds the lock of a home that
+wants a slot claims one with a compare-and-exchange, from EMPTY to BUSY; it is that home's until the word is
+EMPTY again. Reading takes no lock; see :mod:`intermodal.tables`.
 
 The three hazards
 =================

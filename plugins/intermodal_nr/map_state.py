@@ -1,9 +1,9 @@
 """The state of a replicated map: a dict, changed and read without running any user code.
 
 Keys that run none when they are hashed and compared, *plain* ones, are keys of the dict. Any other is put in
-a :class:`Wrapped`, which is equal to itself only. Which keys have a certain hash, the *namesakes*, an index
-says of the wrapped ones; of plain ones the dict is asked, by a probe that is equal to nothing and notes what
-it is compared with.
+a :class:`Wrapped`, which is equal to itself only. The keys that have a certain hash are *namesakes*. An index
+has the wrapped ones by hash. For the plain ones the dict itself is asked, with a probe that is equal to
+nothing and notes what it is compared with.
 
 So an operation on a key that is not plain, or on a plain one with namesakes that are not, has two steps: look
 at the namesakes; compare them with the key, outside, where user code may do anything; then say what is to

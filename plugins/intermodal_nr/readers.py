@@ -6,9 +6,9 @@
 Of a store followed by a load on either side one sees the other's, given a full fence between the two on both
 sides, on every processor. So either the reader sees the writer, or the writer waits for the reader.
 
-The writer finds the slots in use by the number in USED. A thread raises it *before* it takes its slot for the
-first time, and the writer reads it *after* it has set WRITER; so a slot that the writer does not look at is
-taken by somebody who looks at WRITER later, and goes away.
+USED is the number of slots in use, and the writer looks at these only. A thread raises it *before* it takes
+its slot for the first time, and the writer reads it *after* it has set WRITER. So a thread whose slot the
+writer does not look at looks at WRITER later than that, finds it set, and goes away.
 
 A writer that has waited for long parks: it says so in WRITER, and a reader that leaves afterwards wakes it.
 

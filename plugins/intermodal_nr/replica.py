@@ -1,9 +1,8 @@
 """The replica: one copy of a structure, kept up to date from a log by whichever thread holds its *role*.
 
 **Combining.** One thread at a time is a replica's combiner: it holds the lock in the ROLE word. A thread that
-has something to be done and finds the role free takes it and does its own operation and everybody else's that
-waits; a thread that finds it taken puts a :class:`Request` on the replica's stack. Nothing there is
-forgotten:
+has something to be done and finds the role free takes it, and does its own operation and all others that
+wait. A thread that finds it taken puts a :class:`Request` on the replica's stack. Nothing there is forgotten:
 
     requester  pushes; fence; tries the role           (then waits)
     combiner   releases the role; fence; looks at the stack

@@ -1,11 +1,11 @@
-"""What a write under a reclaimer does with what it takes out of a slot, and with the ages of what it puts in.
+"""What a write under a reclaimer does with what it takes out of a slot, and the births of what it puts in.
 
 The caller holds the lock of the entry's home, and its record has room. Nothing dies here: references move to
 the limbo of the record.
 
-A reclaimer that tells things by their age wants to know when each was born. A table for such a one has a word
-for each slot: the era in which its value was stored in the lower half, that of its key in the upper. The era
-is read before the object can be found, so whoever finds it and sees the clock afterwards sees that era or a
+A reclaimer that frees by births wants to know when each thing was born. A table for such a one has a word for
+each slot: the era in which its value was stored in the lower half, that of its key in the upper. The era is
+read before the object can be found, so whoever finds it and sees the clock afterwards sees that era or a
 later one. Eras that do not fit count as unknown, 0, which is safe and holds back more.
 
 May import only core's public names.

@@ -19,7 +19,7 @@ invention)::
     slots     (key, value) (empty) (key, value) ...    (key, value) ...   16 x 16 bytes
     distances of displaced entries from their homes    1 ...              16 bytes, touched only for them
     hashes    of keys that are not str                 ...                16 x 8 bytes, touched only for them
-    births    of key and value                         ...                16 x 8 bytes, if reclaimed by age
+    births    of key and value                         ...                16 x 8 bytes, if a reclaimer asks
 
 Worked example, two groups: "x" has hash bits home=0 and tag=43 (7 bits). Tag byte 0x80 | 0x43 = c3 goes to a
 free byte of group 0, the pair to the same slot. When group 0 is full, a further key with home 0 and low six

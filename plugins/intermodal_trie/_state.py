@@ -1,13 +1,13 @@
 """What all views of one trie share, and its changes: writes, snapshots.
 
 The map is one slot, the *root*, that holds the first node. Each root has a generation. A snapshot is a copy
-of the root with the next generation, put in its place by one compare-and-exchange: from then on every branch
-that is reachable is of an older generation, so writers do not change it: they put a branch of their own
-generation in its place, in copies of the nodes on their way, and these in place together with the change, by
-one compare-and-exchange. Thus a snapshot takes one node's time, and writers pay for it later, once for each
-path; and however often snapshots are taken, a writer can only be kept from its end by other writers. Because
-the root and its generation are in one slot, no descriptor is needed to change both, as in Ctrie; what is
-needed is below.
+of the root with the next generation, put in its place by one compare-and-exchange. From then on every branch
+that is reachable is of an older generation, and writers do not change it. They copy the nodes on their way,
+with branches of their own generation, and put the copies in place together with the change, by one
+compare-and-exchange. Thus a snapshot takes one node's time, and writers pay for it later, once for each path;
+and however often snapshots are taken, a writer can only be kept from its end by other writers. Because the
+root and its generation are in one slot, no descriptor is needed to change both, as in Ctrie; what is needed
+is below.
 
 The racing lines
 ================
@@ -161,9 +161,9 @@ def swap(root: i64, branch: i64, old: object, new: object) -> bool:
 def descend(root: i64, h: i64) -> tuple[object, i64, list[object] | None, object, i64, i64]:
     """Go to the node in which the place of *h* is empty or an entry's.
 
-    Returns what keeps the branch, the last branch of this generation on the way, the nodes from that one's
-    on if it leads to a branch of an older generation, the node, the shift of its level, the generation. If a
-    tomb was in the way, the node is None; the caller begins again.
+    Returns, in this order: what keeps the branch; the last branch of this generation on the way; the nodes
+    from that branch's node on, if the way leads on to a branch of an older generation; the node; the shift of
+    its level; the generation. If a tomb was in the way, the node is None, and the caller begins again.
     """
     node: object = object_load(root, None)
     generation = load(generation_at(cell_address(node)), RELAXED)

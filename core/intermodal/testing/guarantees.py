@@ -3,8 +3,9 @@
 Each checker takes a history and returns a verdict. What iteration finds is put as questions about single
 keys, "had it this value at some moment in here?", and answered by the search that decides linearizability, so
 the verdict is exact. Where several keys have to fit one moment, the question is whether there is a moment at
-which each of them can have had its value; what no such moment explains is wrong, but not everything that is
-wrong shows in it. For small histories :class:`intermodal.testing.models.MapModel` decides that exactly, too.
+which each of them, taken by itself, can have had its value. If there is none, the history is wrong; if there
+is one, it may still be wrong. For small histories :class:`intermodal.testing.models.MapModel` decides that
+exactly, too.
 
 May import everything in intermodal.testing that it needs.
 """
