@@ -82,7 +82,8 @@ class BTreeView(ConcurrentMap):
 
     What users of sortedcontainers.SortedDict know is here under the same names, but for key functions.
 
-    >>> m = BTreeView({"b": 2, "a": 1}, c=3)
+    >>> from intermodal_btree import BTreeMap
+    >>> m = BTreeMap({"b": 2, "a": 1}, c=3)
     >>> m, m.first(), m.floor("bb"), list(m.range("b"))
     ({'a': 1, 'b': 2, 'c': 3}, ('a', 1), ('b', 2), [('b', 2), ('c', 3)])
     """

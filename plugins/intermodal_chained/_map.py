@@ -59,7 +59,8 @@ class ChainedView(TableView):
     One-key operations take O(1) expected time, the longest one included, unless the number of buckets is
     fixed: then the length of a chain. Iteration and clear() take O(capacity).
 
-    >>> m = ChainedView({"a": 1}, b=2)
+    >>> from intermodal_chained import ChainedMap
+    >>> m = ChainedMap({"a": 1}, b=2)
     >>> m.compute("a", lambda old: old + 1), m.pop("b"), m
     (2, 2, {'a': 2})
     """

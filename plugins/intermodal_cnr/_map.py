@@ -83,7 +83,8 @@ class CnrView(DictView):
     at one instant; ``clear`` stops all changes for a moment. Order is that of the lanes, and within a lane
     that in which keys were added.
 
-    >>> m = CnrView({"a": 1}, b=2)
+    >>> from intermodal_cnr import CnrMap
+    >>> m = CnrMap({"a": 1}, b=2)
     >>> m.compute("a", lambda old: old + 1), m.pop("b"), m
     (2, 2, {'a': 2})
     """

@@ -83,7 +83,8 @@ class EvView(ConcurrentMap):
     An operation on one key takes O(1) expected time; an insertion that enlarges a copy, iteration and
     ``retain()`` O(capacity). A publication takes as long as what was written since the last one.
 
-    >>> m = EvView({"a": 1}, b=2)
+    >>> from intermodal_evmap import EvMap
+    >>> m = EvMap({"a": 1}, b=2)
     >>> m.compute("a", lambda old: old + 1), m.pop("b"), m
     (2, 2, {'a': 2})
     >>> with m.publishing_every(0):
@@ -179,7 +180,8 @@ class EvView(ConcurrentMap):
         It stays as it is while others publish. Close it, or leave its ``with`` block, when done: a writer
         that needs the copy which it keeps does what ``on_stalled_reader=`` says.
 
-        >>> m = EvView(a=1)
+        >>> from intermodal_evmap import EvMap
+        >>> m = EvMap(a=1)
         >>> with m.guard() as seen:
         ...     m["a"] = 2
         ...     print(seen["a"], m["a"])
@@ -311,7 +313,8 @@ class EvView(ConcurrentMap):
     def add(self, key: Any, value: Any) -> None:
         """Give *key* one value more, whatever it has.
 
-        >>> m = EvView()
+        >>> from intermodal_evmap import EvMap
+        >>> m = EvMap()
         >>> m.add("a", 1), m.add("a", 2), m.get_all("a"), m.remove_value("a", 1), m.get_all("a")
         (None, None, (1, 2), True, (2,))
         """
@@ -374,7 +377,8 @@ class EvView(ConcurrentMap):
     def set_meta(self, meta: Any) -> None:
         """Let *meta* be the datum that is published with what is written: a time, a version, a source.
 
-        >>> m = EvView()
+        >>> from intermodal_evmap import EvMap
+        >>> m = EvMap()
         >>> with m.writing():
         ...     m["a"] = 1
         ...     m.set_meta("of Monday")

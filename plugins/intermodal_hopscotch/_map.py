@@ -58,7 +58,8 @@ class HopscotchView(TableView):
 
     One-key operations take O(1) expected time, the longest one included; iteration and clear() O(capacity).
 
-    >>> m = HopscotchView({"a": 1}, b=2)
+    >>> from intermodal_hopscotch import HopscotchMap
+    >>> m = HopscotchMap({"a": 1}, b=2)
     >>> m.compute("a", lambda old: old + 1), m.pop("b"), m
     (2, 2, {'a': 2})
     """

@@ -62,7 +62,8 @@ class LockedMapBase(ConcurrentMap):
 
     An operation on one key takes O(1), one on the whole map O(n); so does the beginning of an iteration.
 
-    >>> m = LockedMapBase({"a": 1}, b=2)
+    >>> from intermodal_locked import LockedMap
+    >>> m = LockedMap({"a": 1}, b=2)
     >>> m.compute("a", lambda old: old + 1), m.popitem(), m
     (2, ('b', 2), {'a': 2})
     """

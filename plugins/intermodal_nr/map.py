@@ -168,7 +168,8 @@ class NrView(DictView):
     Keys of type str, int, float, complex, bytes, bool, None and tuples of these take O(1) expected time; any
     other takes about a microsecond more. Iteration, ``snapshot`` and ``copy`` take O(n).
 
-    >>> m = NrView({"a": 1}, b=2)
+    >>> from intermodal_nr import NrMap
+    >>> m = NrMap({"a": 1}, b=2)
     >>> m.compute("a", lambda old: old + 1), m.popitem(), m
     (2, ('b', 2), {'a': 2})
     """

@@ -64,7 +64,8 @@ class SwissView(TableView):
 
     One-key operations take O(1) expected time, the longest one included; iteration and clear() O(capacity).
 
-    >>> m = SwissView({"a": 1}, b=2)
+    >>> from intermodal_swiss import SwissMap
+    >>> m = SwissMap({"a": 1}, b=2)
     >>> m.compute("a", lambda old: old + 1), m.pop("b"), m
     (2, 2, {'a': 2})
     """

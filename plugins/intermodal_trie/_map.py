@@ -61,7 +61,8 @@ class TrieView(ConcurrentMap):
     copies the way to it. Iteration and ``len`` take a snapshot; ``len`` then counts what has changed since
     the last time, at most O(n).
 
-    >>> m = TrieView({"a": 1}, b=2)
+    >>> from intermodal_trie import TrieMap
+    >>> m = TrieMap({"a": 1}, b=2)
     >>> before = m.snapshot()
     >>> m.compute("a", lambda old: old + 1), m.pop("b"), m, dict(before) == {"a": 1, "b": 2}
     (2, 2, {'a': 2}, True)
