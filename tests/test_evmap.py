@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
 import pickle
@@ -504,11 +505,9 @@ def test_a_stalled_reader_costs_one_copy_however_much_is_published():
     m._check()
 
 
-def test_a_copy_that_is_left_to_a_section_lives_as_long_as_that_lasts():
-    """A reader whose thread does not run counts no reference to what it looks at."""
-    m = EvMap()
-    ledger = Ledger()
-    m["a"] = ledger.value()
+@contextlib.contextmanager
+def section_of_another_thread():
+    """A thread reads from here to the end of the block."""
     inside, go = threading.Event(), threading.Event()
 
     def read():
@@ -520,13 +519,24 @@ def test_a_copy_that_is_left_to_a_section_lives_as_long_as_that_lasts():
 
     reader = threading.Thread(target=read, daemon=True)
     reader.start()
-    assert inside.wait(PATIENCE)
-    for step in range(5):
-        m["a"] = step
-    assert m.statistics().copies >= 1
-    ledger.expect(1)
-    go.set()
-    reader.join(PATIENCE)
+    try:
+        assert inside.wait(PATIENCE)
+        yield
+    finally:
+        go.set()
+        reader.join(PATIENCE)
+
+
+def test_a_copy_that_is_left_to_a_section_lives_as_long_as_that_lasts():
+    """A reader whose thread does not run counts no reference to what it looks at."""
+    m = EvMap()
+    ledger = Ledger()
+    m["a"] = ledger.value()
+    with section_of_another_thread():
+        for step in range(5):
+            m["a"] = step
+        assert m.statistics().copies >= 1
+        ledger.expect(1)
     m["a"] = 5
     ledger.expect(0)
     m._check()
@@ -676,32 +686,21 @@ def test_a_publication_in_the_middle_of_another_ones_look_is_noticed(monkeypatch
     """As by a destructor that the cyclic GC runs: the look was at another copy than the spare one by then."""
     m = open_map("evmap", on_stalled_reader="wait")
     m["a"] = 0
-    inside, go = threading.Event(), threading.Event()
-
-    def read():
-        record = READERS.record()
-        enter(record)
-        inside.set()
-        go.wait(PATIENCE)
-        leave(record)
-
-    reader = threading.Thread(target=read, daemon=True)
+    reading = contextlib.ExitStack()
     look = Obstacles.who_has_a_guard
 
     def look_interrupted(self, spare):
         found = look(self, spare)
         monkeypatch.setattr(Obstacles, "who_has_a_guard", look)
         m["nested"] = 1
-        reader.start()
-        assert inside.wait(PATIENCE)
+        reading.enter_context(section_of_another_thread())
         m["nested"] = 2
         return found
 
     monkeypatch.setattr(Obstacles, "who_has_a_guard", look_interrupted)
-    m["a"] = 1
-    assert not m._state.synced, "written to while somebody reads it"
-    go.set()
-    reader.join(PATIENCE)
+    with reading:
+        m["a"] = 1
+        assert not m._state.synced, "written to while somebody reads it"
     m["a"] = 2
     assert dict(m) == {"a": 2, "nested": 2}
     m._check()

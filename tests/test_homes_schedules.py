@@ -8,10 +8,10 @@ that fails as soon as the rule that excludes it is left out; tests/mutants has t
 from __future__ import annotations
 
 import itertools
-import threading
 
 import attrs
 import pytest
+from helpers.resizing import reader_beside_moves, resize, settle
 
 import intermodal
 from intermodal import tables
@@ -55,17 +55,6 @@ def with_homes(technique, homes):
     """Return what makes maps that begin with so few homes."""
     state = {"hopscotch": hopscotch_state.HopscotchState, "chained": chained_state.ChainedState}
     return lambda: technique.new(state[technique.name](homes))
-
-
-def settle(m):
-    """Finish the resize under way."""
-    while m.statistics().resizing:
-        m._state.help(8)
-
-
-def resize(m, homes):
-    """Begin a resize to that many homes."""
-    assert m._state.start(m._state.table, homes, COPY)
 
 
 def key_of(home, homes, nth=0):
@@ -212,36 +201,13 @@ def test_an_insertion_is_counted_by_a_resize_or_sees_it(technique):
 @each_technique
 def test_a_reader_waits_for_nobody(technique, monkeypatch):
     """Wherever the threads that move homes and write are interrupted; so reads are lock-free."""
-    readers = set()
-    wait = tables.wait
 
-    def watched(spins):
-        assert threading.get_ident() not in readers, "a reader waits"
-        return wait(spins)
-
-    monkeypatch.setattr(tables, "wait", watched)
-
-    def scenario():
+    def resizing_map():
         m = with_homes(technique, 4)()
         growing(m)
-        state = m._state
-        handle = m.handle
+        return m
 
-        def read():
-            view = handle()
-            readers.add(threading.get_ident())
-            try:
-                return {view.get(key) for _ in range(2) for key in (1, 2, HERE)}
-            finally:
-                readers.discard(threading.get_ident())
-
-        def move():
-            for _ in range(4):
-                state.help(1)
-
-        values, _ = yield read, move
-        assert values == {1, 2, HERE}
-
+    scenario = reader_beside_moves(monkeypatch, resizing_map, (1, 2, HERE), looks=2, moves=4)
     assert explore(scenario, preemptions=1).complete
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import itertools
-import threading
 
 import pytest
+from helpers.resizing import reader_beside_moves, resize, settle
 
 import intermodal
 from intermodal import open_reclaimer, tables
@@ -18,17 +18,6 @@ from intermodal_swiss import SwissMap
 from intermodal_swiss._state import SwissState
 
 pytestmark = pytest.mark.skipif(intermodal.__compiled__, reason="the scheduler runs the pure build")
-
-
-def settle(m):
-    """Finish the resize under way."""
-    while m.statistics().resizing:
-        m._state.help(8)
-
-
-def resize(m, groups):
-    """Begin a resize to that many groups; of a small table it is then finished, of a large one 8 homes have moved."""
-    assert m._state.start(m._state.table, groups, COPY)
 
 
 def full(m):
@@ -238,36 +227,13 @@ def test_an_insertion_is_counted_by_a_resize_or_sees_it(monkeypatch):
 
 def test_a_reader_waits_for_nobody(monkeypatch):
     """Wherever the threads that move homes and write are interrupted; so reads are lock-free."""
-    readers = set()
-    wait = tables.wait
 
-    def watched(spins):
-        assert threading.get_ident() not in readers, "a reader waits"
-        return wait(spins)
-
-    monkeypatch.setattr(tables, "wait", watched)
-
-    def scenario():
+    def resizing_map():
         m = SwissMap()
         growing(m)
-        state = m._state
-        handle = m.handle
+        return m
 
-        def read():
-            view = handle()
-            readers.add(threading.get_ident())
-            try:
-                return {view.get(key) for _ in range(6) for key in (1, 2, HERE)}
-            finally:
-                readers.discard(threading.get_ident())
-
-        def move():
-            for _ in range(8):
-                state.help(1)
-
-        values, _ = yield read, move
-        assert values == {1, 2, HERE}
-
+    scenario = reader_beside_moves(monkeypatch, resizing_map, (1, 2, HERE), looks=6, moves=8)
     assert explore(scenario, preemptions=1).complete
 
 

@@ -7,6 +7,7 @@ import itertools
 import weakref
 
 import pytest
+from helpers.resizing import settle
 
 import intermodal
 from intermodal import open_map
@@ -28,12 +29,6 @@ class Colliding:
 
     def __eq__(self, other):
         return isinstance(other, Colliding) and self.number == other.number
-
-
-def settle(m):
-    """Finish the resize under way."""
-    while m.statistics().resizing:
-        m._state.help(8)
 
 
 @pytest.mark.skipif(intermodal.__compiled__, reason="a compiled table cannot be weakly referenced")
