@@ -14,7 +14,9 @@ from intermodal.build import mypycify
 
 # Left out, and why: __init__ modules and hook implementations (pluggy reads their code objects), atomics (its
 # functions are what compiled callers inline), _simulated (the reference), attrs classes (they stay ordinary
-# classes when compiled), _views (derives from the standard library's classes), the command line.
+# classes when compiled), views, guards and replicated objects (they derive from interpreted classes), _public
+# (its classes can be weakly referenced), and what is not called for each operation: facade, registry,
+# _batches, placement, file_log, the command line.
 COMPILED = {
     "intermodal": [
         "core/intermodal/_checked.py",
