@@ -1,29 +1,37 @@
-"""How long a single insert can take while a map grows from empty: what rehashing in one go costs."""
+"""A map that grows from empty: how long that takes, and how long the slowest single insertion does."""
 
 from __future__ import annotations
 
 import gc
+from array import array
 
-from intermodal import open_map
-from intermodal.bench.costs import slowest_insert
-from intermodal.bench.workloads import make_keys
+from intermodal.bench.workloads import WRITE, Key, make_keys
 
-from ._common import BACKENDS, prepare
+from ._common import CONTENDERS, LARGE, PATIENCE, check_gil, contender, filled_with
 
 
 class Growth:
-    params = (BACKENDS, [10_000, 1_000_000])
-    param_names = ("backend", "size")
+    params = (list(CONTENDERS), LARGE)
+    param_names = ("contender", "size")
+    timeout = PATIENCE
+    number = 1
 
-    def setup(self, backend: str, size: int) -> None:
-        prepare(size)
-        self.keys = make_keys(size)
+    def setup(self, name: str, size: int) -> None:
+        check_gil()
+        self.keys: list[Key] = [*make_keys(size)]
         gc.disable()
 
     def teardown(self, *_: object) -> None:
         gc.enable()
 
-    def track_slowest_insert(self, backend: str, size: int) -> float:
-        return slowest_insert(open_map(backend), self.keys) * 1e6
+    def time_fill(self, name: str, size: int) -> None:
+        filled_with(name, self.keys)
+
+    def track_slowest_insert(self, name: str, size: int) -> float:
+        who = contender(name)
+        times = array("q")
+        with who.view(who.make()) as view:
+            who.run_timed(view, [(WRITE, self.keys)], array("q"), times)
+        return max(times) / 1e3
 
     track_slowest_insert.unit = "us"  # type: ignore[attr-defined]  # asv's own convention

@@ -1,31 +1,28 @@
-"""What an entry takes beside its key and value. asv runs each case in a process of its own."""
+"""What an entry takes beside its key and value, and the most that a process with such a map takes."""
 
 from __future__ import annotations
 
-import gc
-
-from intermodal import open_map
-from intermodal.bench.costs import resident_bytes
+from intermodal.bench.memory import grown_by
 from intermodal.bench.workloads import make_keys
 
-from ._common import BACKENDS, LARGEST_PURE, prepare
+from ._common import CONTENDERS, LARGE, PATIENCE, check_gil, contender, filled_with
 
 
 class Memory:
-    params = (BACKENDS, [LARGEST_PURE, 1_000_000])
-    param_names = ("backend", "size")
+    """asv runs each case in a process of its own."""
 
-    def setup(self, backend: str, size: int) -> None:
-        prepare(size)
+    params = (list(CONTENDERS), LARGE)
+    param_names = ("contender", "size")
+    timeout = PATIENCE
+
+    def setup(self, name: str, size: int) -> None:
+        check_gil()
         self.keys = make_keys(size)
-        open_map(backend)[self.keys[0]] = self.keys[0]  # so that what is allocated once is not counted
-        gc.collect()
 
-    def track_bytes_per_entry(self, backend: str, size: int) -> float:
-        m = open_map(backend)
-        before = resident_bytes()
-        for key in self.keys:
-            m[key] = key
-        return (resident_bytes() - before) / size
+    def track_bytes_per_entry(self, name: str, size: int) -> float:
+        return grown_by(contender(name), self.keys)
 
     track_bytes_per_entry.unit = "bytes"  # type: ignore[attr-defined]  # asv's own convention
+
+    def peakmem_filled(self, name: str, size: int) -> None:
+        filled_with(name, self.keys)

@@ -3,49 +3,49 @@
 from __future__ import annotations
 
 import random
+from typing import Any
 
-from intermodal import backends
 from intermodal.bench.workloads import make_keys
 
-from ._common import SIZES, filled, prepare
+from ._common import CONTENDERS, OPERATIONS, PATIENCE, SIZES, backends_that, check_gil, filled
+from ._peers import SORTED
 
-ORDERED = [
-    spec.name for spec in backends() if spec.capabilities is not None and spec.capabilities.ordered
-] or ["none"]
+ORDERED = [*backends_that(lambda has: has.ordered), *(name for name in CONTENDERS if name == SORTED)]
 SCANNED = 1_000
-NEIGHBOURS = 1_000
 
 
 class Ranges:
     """Of 1,000 entries: a microsecond is a nanosecond each."""
 
     params = (ORDERED, SIZES)
-    param_names = ("backend", "size")
+    param_names = ("contender", "size")
+    timeout = PATIENCE
 
-    def setup(self, backend: str, size: int) -> None:
-        prepare(size)
-        if backend == "none" or size < 2 * SCANNED:
+    def setup(self, contender: str, size: int) -> None:
+        check_gil()
+        if contender == "none":
             raise NotImplementedError
-        self.map = filled(backend, size)
-        keys = make_keys(size)
-        start = random.Random(1).randrange(size - SCANNED)
-        self.first, self.end = keys[start], keys[start + SCANNED]
-        self.some = random.Random(2).choices(keys, k=NEIGHBOURS)
+        self.map: Any = filled(contender, size)
+        keys = make_keys(size + 1)
+        scanned = min(SCANNED, size)
+        start = random.Random(1).randrange(size - scanned + 1)
+        self.first, self.end = keys[start], keys[start + scanned]
+        self.some = random.Random(2).choices(keys, k=OPERATIONS)
 
-    def time_range(self, backend: str, size: int) -> None:
+    def time_range(self, contender: str, size: int) -> None:
         for _ in self.map.range(self.first, self.end):
             pass
 
-    def time_range_reverse(self, backend: str, size: int) -> None:
+    def time_range_reverse(self, contender: str, size: int) -> None:
         for _ in self.map.range(self.first, self.end, reverse=True):
             pass
 
-    def time_floor(self, backend: str, size: int) -> None:
+    def time_floor(self, contender: str, size: int) -> None:
         floor = self.map.floor
         for key in self.some:
             floor(key)
 
-    def time_first(self, backend: str, size: int) -> None:
+    def time_first(self, contender: str, size: int) -> None:
         first = self.map.first
-        for _ in range(NEIGHBOURS):
+        for _ in range(OPERATIONS):
             first()

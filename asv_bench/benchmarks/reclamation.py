@@ -1,17 +1,14 @@
-"""What reclaimers cost: a section of compiled code, a guard, retiring, and swiss under each of them."""
+"""What reclaimers cost: a section of compiled code, a guard, retiring, and the backends that use them."""
 
 from __future__ import annotations
 
-from typing import Any
-
-from intermodal import open_map, open_reclaimer, reclaimers
+from intermodal import open_reclaimer
 from intermodal.bench._sections import sections
-from intermodal.bench.workloads import make_keys
+from intermodal.bench.workloads import READ, REMOVE, WRITE
 
-from ._common import OPERATIONS, prepare, queries
+from ._common import OPERATIONS, RECLAIMED, RECLAIMERS, check_gil, do, filled, new_keys, queries, sizes
 
-RECLAIMERS = [spec.name for spec in reclaimers() if spec.error is None]
-SIZE = 10_000
+(SIZE,) = sizes(10_000)
 
 
 class Reclaimers:
@@ -21,7 +18,7 @@ class Reclaimers:
     param_names = ("reclaimer",)
 
     def setup(self, name: str) -> None:
-        prepare()
+        check_gil()
         self.reclaimer = open_reclaimer(name)
         self.record = self.reclaimer.record()
 
@@ -39,25 +36,25 @@ class Reclaimers:
             retire(object())
 
 
-class Swiss:
-    """1,000 operations of a map with 10,000 keys."""
+class Maps:
+    """1,000 operations of a map under each reclaimer that it leaves the choice of."""
 
-    params = RECLAIMERS
-    param_names = ("reclaimer",)
+    params = list(RECLAIMED) or ["none"]
+    param_names = ("map",)
 
     def setup(self, name: str) -> None:
-        prepare(SIZE)
-        self.map: Any = open_map("swiss", reclaimer=name)
-        for key in make_keys(SIZE):
-            self.map[key] = key
-        self.queries = queries(SIZE, OPERATIONS)
+        check_gil()
+        if name == "none":
+            raise NotImplementedError
+        self.map = filled(name, SIZE)
+        self.keys = queries(SIZE)
+        self.coming = new_keys()
 
     def time_getitem(self, name: str) -> None:
-        m = self.map
-        for key in self.queries:
-            m[key]
+        do(name, self.map, (READ, self.keys))
 
     def time_overwrite(self, name: str) -> None:
-        m = self.map
-        for key in self.queries:
-            m[key] = key
+        do(name, self.map, (WRITE, self.keys))
+
+    def time_insert_and_delete(self, name: str) -> None:
+        do(name, self.map, (WRITE, self.coming), (REMOVE, self.coming))

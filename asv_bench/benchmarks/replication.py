@@ -1,19 +1,23 @@
-"""Replicated structures: operations by handle, logs, and two threads that mostly read."""
+"""Replicated structures: operations by handle, logs, and maps with several replicas."""
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import os
 import shutil
 import tempfile
 from typing import Any
 
-from intermodal import Dispatch, open_map, replicate
+from intermodal import Dispatch, OptionError, open_map, replicate
 from intermodal.bench.runner import Crew
-from intermodal.bench.workloads import make_keys
+from intermodal.bench.workloads import write_mix
+from intermodal.registry import logs
 
-from ._common import OPERATIONS, prepare, queries
+from ._common import OPERATIONS, backends_taking, check_gil, share, sizes
 
-SIZE = 10_000
+(SIZE,) = sizes(10_000)
+THREADS = 2
 
 
 class Register(Dispatch):
@@ -33,7 +37,7 @@ class Operations:
     param_names = ("replicas", "consistency")
 
     def setup(self, replicas: int, consistency: str) -> None:
-        prepare()
+        check_gil()
         self.register = replicate(Register, replicas=replicas, consistency=consistency)
         self.view = self.register.handle()
 
@@ -46,52 +50,100 @@ class Operations:
             self.view.execute_mut(number)
 
 
-class Durable:
-    """1,000 changes that go to files, flushed or not."""
+def log_names() -> list[str]:
+    """Return the usable kinds of logs, and those that flush once more without that."""
+    names = []
+    for name in logs.names():
+        description, *_, error = logs.examine(name)
+        if error is None and description is not None:
+            names.append(name)
+            names += [f"{name} without fsync" for option in description.options if option.name == "fsync"]
+    return names
 
-    params = ([False, True],)
-    param_names = ("fsync",)
 
-    def setup(self, fsync: bool) -> None:
-        prepare()
+def open_logged(kind: str, folder: str) -> Any:
+    """Return a register whose changes go to a log of that kind, at an address of its own.
+
+    The address is INTERMODAL_BENCH_LOG_name, in capitals, of the environment, which a log wants that is a
+    server's; or none; or, if the log wants one, a new folder.
+    """
+    name, _, without = kind.partition(" ")
+    options: dict[str, Any] = {"fsync": False} if without else {}
+    given = os.environ.get(f"INTERMODAL_BENCH_LOG_{name.upper()}")
+    if given is not None:
+        return replicate(Register, log=f"{name}://{given}", **options)
+    with contextlib.suppress(OptionError):
+        return replicate(Register, log=name, **options)
+    return replicate(Register, log=f"{name}://{folder}", **options)
+
+
+class Logs:
+    """A hundred changes, of one thread and of two, and a hundred reads, with each kind of log."""
+
+    params = (log_names(),)
+    param_names = ("log",)
+    number = 1
+    operations = OPERATIONS // 10
+
+    def setup(self, kind: str) -> None:
+        check_gil()
         self.folder = tempfile.mkdtemp()
-        self.register = replicate(Register, log=f"file://{self.folder}", fsync=fsync)
-        self.operations = OPERATIONS // 100 if fsync else OPERATIONS
+        self.register = open_logged(kind, self.folder)
+        self.crew = Crew(THREADS)
 
-    def teardown(self, fsync: bool) -> None:
+    def teardown(self, kind: str) -> None:
+        self.crew.__exit__(None, None, None)
         self.register.close()
         shutil.rmtree(self.folder)
 
-    def time_write(self, fsync: bool) -> None:
-        for number in range(self.operations):
-            self.register.execute_mut(number)
+    def _change(self, count: int, thread: int) -> None:
+        with self.register.handle() as view:
+            for number in range(count):
+                view.execute_mut(number)
+
+    def time_write(self, kind: str) -> None:
+        self._change(self.operations, 0)
+
+    def time_write_by_two_threads(self, kind: str) -> None:
+        self.crew.run(functools.partial(self._change, self.operations // THREADS))
+
+    def time_read(self, kind: str) -> None:
+        with self.register.handle() as view:
+            for _ in range(self.operations):
+                view.execute(None)
 
 
-class Mixed:
-    """Two threads by handles, 95 of 100 operations reads."""
+class Replicas:
+    """Two threads by handles, 95 of 100 operations reads, with one replica for both and with one for each."""
 
-    params = (["nr", "cnr"], [1, 2])
+    params = (backends_taking("replicas"), [1, 2])
     param_names = ("backend", "replicas")
 
     def setup(self, backend: str, replicas: int) -> None:
-        prepare(SIZE)
+        check_gil()
+        if backend == "none":
+            raise NotImplementedError
+        self.crew, self.shares = _shares()
         self.map: Any = open_map(backend, replicas=replicas)
-        for key in make_keys(SIZE):
-            self.map[key] = key
-        self.crew = Crew(2)
-        self.keys = self.crew.run(functools.partial(queries, SIZE, 10 * OPERATIONS))
+        for each in self.shares:
+            self.map.update((key, key) for key in each.fill)
 
-    def teardown(self, *_: object) -> None:
-        if hasattr(self, "crew"):
-            self.crew.__exit__(None, None, None)
-
-    def _work(self, thread: int) -> None:
+    def _pass(self, thread: int) -> None:
         with self.map.handle() as view:
-            for number, key in enumerate(self.keys[thread]):
-                if number % 20:
-                    view[key]
-                else:
-                    view[key] = key
+            for chunk in self.shares[thread].chunks:
+                for kind, keys in chunk:
+                    if kind:
+                        for key in keys:
+                            view[key] = key
+                    else:
+                        for key in keys:
+                            view[key]
 
     def time_parallel(self, backend: str, replicas: int) -> None:
-        self.crew.run(self._work)
+        self.crew.run(self._pass)
+
+
+@functools.lru_cache(maxsize=1)
+def _shares() -> tuple[Crew, list[Any]]:
+    crew = Crew(THREADS)
+    return crew, crew.run(functools.partial(share, write_mix(5), SIZE, THREADS))

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from intermodal import backends
+from typing import Any
 
-from ._common import OPERATIONS, filled, prepare, queries
+from ._common import LARGE, PATIENCE, backends_that, check_gil, filled, queries
 
-SNAPSHOTS = [spec.name for spec in backends() if spec.error is None and spec.capabilities.snapshot]
+SNAPSHOTS = backends_that(lambda has: has.snapshot)
 
 
 class Snapshots:
-    params = (SNAPSHOTS, [10_000, 1_000_000])
+    params = (SNAPSHOTS, LARGE)
     param_names = ("backend", "size")
+    timeout = PATIENCE
 
     def setup(self, backend: str, size: int) -> None:
-        prepare(size)
-        self.map = filled(backend, size)
-        self.keys = queries(size, OPERATIONS)
+        check_gil()
+        if backend == "none":
+            raise NotImplementedError
+        self.map: Any = filled(backend, size)
+        self.keys = queries(size)
 
     def time_snapshot_after_a_write(self, backend: str, size: int) -> None:
         key = self.keys[0]

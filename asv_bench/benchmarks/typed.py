@@ -7,16 +7,15 @@ import random
 from array import array
 from typing import Any
 
-from intermodal import backends, open_map
+from intermodal import open_map
+from intermodal.bench.contenders import with_options
+from intermodal.bench.memory import grown_by
+from intermodal.bench.workloads import make_integers
 
-from ._common import OPERATIONS, SIZES, prepare
+from ._common import LARGE, MANY, OPERATIONS, PATIENCE, SIZES, backends_that, check_gil
 
-TYPED = [
-    spec.name
-    for spec in backends()
-    if spec.capabilities is not None and "int64" in spec.capabilities.key_types
-] or ["none"]
-SHARED = 100_000
+TYPED = backends_that(lambda has: "int64" in has.key_types)
+INTEGERS: dict[str, Any] = {"key_type": "int64", "value_type": "int64"}
 
 
 @functools.lru_cache(maxsize=1)
@@ -28,11 +27,17 @@ def keys_of(size: int) -> array[int]:
     return array("q", keys)
 
 
+@functools.lru_cache(maxsize=2)
+def chosen(size: int, count: int) -> array[int]:
+    """Return *count* of those keys, again in random order."""
+    return array("q", random.Random(1).choices(keys_of(size), k=count))
+
+
 @functools.lru_cache(maxsize=1)
 def filled(backend: str, size: int) -> Any:
     """Return a map of integers with these keys; the same map at every call."""
     keys = keys_of(size)
-    m = open_map(backend, key_type="int64", value_type="int64")
+    m = open_map(backend, **INTEGERS)
     m.set_many(keys, array("q", range(len(keys))))
     return m
 
@@ -42,14 +47,15 @@ class Arrays:
 
     params = (TYPED, SIZES)
     param_names = ("backend", "size")
+    timeout = PATIENCE
 
     def setup(self, backend: str, size: int) -> None:
-        prepare(size)
+        check_gil()
         if backend == "none":
             raise NotImplementedError
         self.map = filled(backend, size)
-        self.some = array("q", random.Random(1).choices(keys_of(size), k=OPERATIONS))
-        self.many = array("q", random.Random(2).choices(keys_of(size), k=SHARED))
+        self.some = chosen(size, OPERATIONS)
+        self.many = chosen(size, MANY)
         self.out = array("q", [0]) * OPERATIONS
 
     def time_get_many(self, backend: str, size: int) -> None:
@@ -61,21 +67,56 @@ class Arrays:
     def time_add_many(self, backend: str, size: int) -> None:
         self.map.add_many(self.some)
 
+    def time_contains_many(self, backend: str, size: int) -> None:
+        self.map.contains_many(self.some)
+
+    def time_getitem(self, backend: str, size: int) -> None:
+        m = self.map
+        for key in self.some:
+            m[key]
+
     def time_get_100000_by_two_threads(self, backend: str, size: int) -> None:
         self.map.get_many(self.many, threads=2)
+
+
+class Scans:
+    """All entries: as arrays, and one by one."""
+
+    params = (TYPED, SIZES)
+    param_names = ("backend", "size")
+    timeout = PATIENCE
+
+    def setup(self, backend: str, size: int) -> None:
+        check_gil()
+        if backend == "none":
+            raise NotImplementedError
+        self.map = filled(backend, size)
+
+    def time_items_arrays(self, backend: str, size: int) -> None:
+        self.map.items_arrays()
+
+    def time_items(self, backend: str, size: int) -> None:
+        for _ in self.map.items():
+            pass
 
 
 class Growing:
     """From empty."""
 
-    params = (TYPED, SIZES)
+    params = (TYPED, LARGE)
     param_names = ("backend", "size")
+    timeout = PATIENCE
 
     def setup(self, backend: str, size: int) -> None:
-        prepare(size)
+        check_gil()
         if backend == "none":
             raise NotImplementedError
         self.keys = keys_of(size)
 
     def time_from_array(self, backend: str, size: int) -> None:
-        open_map(backend, key_type="int64", value_type="int64").set_many(self.keys, self.keys)
+        open_map(backend, **INTEGERS).set_many(self.keys, self.keys)
+
+    def track_bytes_per_entry(self, backend: str, size: int) -> float:
+        return grown_by(with_options(backend, INTEGERS), make_integers(size))
+
+    track_bytes_per_entry.unit = "bytes"  # type: ignore[attr-defined]  # asv's own convention
