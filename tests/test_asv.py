@@ -137,11 +137,8 @@ def test_everything_registered_is_measured(load):
 
 
 def test_installed_peers_are_measured(load):
-    """Those of `intermodal bench`, and, where they are installed, the two that only these benchmarks have."""
+    """All those of `intermodal bench`."""
     expected = {each.name for each in contenders.enter([]).contenders}
-    for module, name in (("immutables", "immutables.Map + Lock"), ("sortedcontainers", "SortedDict + Lock")):
-        if importlib.util.find_spec(module):
-            expected.add(name)
     assert {"dict", "dict + Lock"} <= expected <= named(load("threads"))["Ratios"]
 
 

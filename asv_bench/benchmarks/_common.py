@@ -14,8 +14,6 @@ from intermodal.bench import workloads
 from intermodal.bench.contenders import BASELINE, Contender, enter, gil_enabled, with_options
 from intermodal.bench.workloads import WRITE, Synthetic, fresh, make_keys
 
-from ._peers import entered_peers
-
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
@@ -65,7 +63,7 @@ PATIENCE = 600.0
 
 #: Who is measured side by side, by name: the backends, dict, and the peers that are installed. A backend that
 #: is broken has a message for `intermodal --version`, not a figure.
-CONTENDERS = {each.name: each for each in (*enter().contenders, *entered_peers())}
+CONTENDERS = {each.name: each for each in enter().contenders}
 
 #: Those of them that are backends.
 SPECS = {spec.name: spec for spec in backends() if spec.name in CONTENDERS}

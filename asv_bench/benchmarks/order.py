@@ -5,10 +5,10 @@ from __future__ import annotations
 import random
 from typing import Any
 
+from intermodal.bench.contenders import SORTED
 from intermodal.bench.workloads import make_keys
 
 from ._common import CONTENDERS, OPERATIONS, PATIENCE, SIZES, backends_that, check_gil, filled
-from ._peers import SORTED
 
 ORDERED = [*backends_that(lambda has: has.ordered), *(name for name in CONTENDERS if name == SORTED)]
 SCANNED = 1_000

@@ -196,7 +196,7 @@ def bench(
         str | None, typer.Option(help="Names of backends, separated by commas; all if not given.")
     ] = None,
     peers: Annotated[
-        bool, typer.Option(help="Also dict + Lock, cereggii and ft_utils, where installed; dict always is.")
+        bool, typer.Option(help="Also dict + Lock and the peers that are installed; dict always is.")
     ] = True,
     size: Annotated[int | None, typer.Option(help="Number of keys.", show_default="10000")] = None,
     threads: Annotated[str, typer.Option(help="Numbers of threads, separated by commas.")] = "1,2",

@@ -6,8 +6,8 @@ How they are treated alike, at 50 ns per operation:
   for all, and all that the peers have in common (``ft_utils`` 0.1 has no ``get``, ``cereggii`` no ``in``). A
   method call costs a third of a look-up more, and not the same for a builtin and a compiled class.
 - A contender whose threads should use a view of their own gets it: ``handle()``, cereggii's ``get_handle()``.
-- ``dict + Lock`` is what people write, ``with lock:`` around the statement, in the loop itself; a class
-  around it would add a Python call to each operation.
+- ``dict + Lock`` and the like are what people write, ``with lock:`` around the statement, in the loop itself;
+  a class around it would add a Python call to each operation.
 - Each contender has its own code object. The interpreter specializes bytecode in place for the types it has
   seen; in a shared loop whoever runs first would decide how fast the others are.
 - Nothing is told how many entries to expect: dict cannot be.
@@ -28,7 +28,7 @@ import sys
 import threading
 import types
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from time import perf_counter_ns
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -37,7 +37,7 @@ import attrs
 from intermodal.bench.workloads import READ, WRITE, BenchmarkError, Run, nearest
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Sequence
     from contextlib import AbstractContextManager
 
     from intermodal.capabilities import BackendSpec, Capabilities
@@ -46,6 +46,9 @@ T = TypeVar("T")
 
 #: The contender that all others are compared with.
 BASELINE: Final = "dict"
+
+#: The peer that has its keys in order.
+SORTED: Final = "SortedDict + Lock"
 
 
 class WrongResult(Exception):
@@ -67,6 +70,45 @@ class LockedDict:
     def __getitem__(self, key: object) -> Any:
         with self.lock:
             return self.data[key]
+
+
+class LockedSortedDict(LockedDict):
+    """sortedcontainers.SortedDict the same way, with the names that ordered backends have for what it can."""
+
+    data: Any
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.data = importlib.import_module("sortedcontainers").SortedDict()
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self.data)
+
+    def range(self, first: Any, end: Any, *, reverse: bool = False) -> list[Any]:
+        """Return the keys from *first* up to, and without, *end*: a list, made under the lock."""
+        with self.lock:
+            return list(self.data.irange(first, end, (True, False), reverse))
+
+    def floor(self, key: Any) -> Any:
+        """Return the largest key that is not above *key*."""
+        with self.lock:
+            return self.data.keys()[self.data.bisect_right(key) - 1]
+
+    def first(self) -> Any:
+        """Return the smallest key."""
+        with self.lock:
+            return self.data.keys()[0]
+
+
+class LockedPersistentMap:
+    """immutables.Map: readers take what is there, writers replace it in turn."""
+
+    def __init__(self) -> None:
+        self.data: Any = importlib.import_module("immutables").Map()
+        self.lock = threading.Lock()
+
+    def __getitem__(self, key: object) -> Any:
+        return self.data[key]
 
 
 def _run(m: Any, runs: list[Run]) -> None:
@@ -156,6 +198,53 @@ def _run_locked_timed(m: LockedDict, runs: list[Run], reads: array[int], writes:
                 writes.append(end - begin)
 
 
+def _run_persistent(m: LockedPersistentMap, runs: list[Run]) -> None:
+    lock = m.lock
+    for kind, keys in runs:
+        if kind == READ:
+            for key in keys:
+                found = m.data[key]
+                if found != key:
+                    raise WrongResult(key, found)
+        elif kind == WRITE:
+            for key in keys:
+                with lock:
+                    m.data = m.data.set(key, key)
+        else:
+            for key in keys:
+                with lock:
+                    m.data = m.data.delete(key)
+
+
+def _run_persistent_timed(
+    m: LockedPersistentMap, runs: list[Run], reads: array[int], writes: array[int]
+) -> None:
+    lock, clock = m.lock, perf_counter_ns
+    for kind, keys in runs:
+        if kind == READ:
+            for key in keys:
+                begin = clock()
+                found = m.data[key]
+                end = clock()
+                reads.append(end - begin)
+                if found != key:
+                    raise WrongResult(key, found)
+        elif kind == WRITE:
+            for key in keys:
+                begin = clock()
+                with lock:
+                    m.data = m.data.set(key, key)
+                end = clock()
+                writes.append(end - begin)
+        else:
+            for key in keys:
+                begin = clock()
+                with lock:
+                    m.data = m.data.delete(key)
+                end = clock()
+                writes.append(end - begin)
+
+
 def _nothing(m: object) -> None:
     """Leave a map as it is: whatever was written to it is visible."""
 
@@ -236,16 +325,8 @@ def enter(backends: Sequence[str] | None = None, *, peers: bool = True) -> Field
             notes.append(str(error))
     entered.append(Contender(BASELINE, platform.python_version(), dict))
     if peers:
-        entered.append(
-            Contender(
-                "dict + Lock",
-                platform.python_version(),
-                LockedDict,
-                run=own_code(_run_locked),
-                run_timed=own_code(_run_locked_timed),
-            )
-        )
-        for module, make in (("cereggii", _cereggii), ("ft_utils", _ft_utils)):
+        entered.append(_locked("dict + Lock", platform.python_version(), LockedDict))
+        for module, make in _PEERS.items():
             if importlib.util.find_spec(module) is None:
                 notes.append(f"{module} is not installed")
                 continue
@@ -322,6 +403,10 @@ def _backend(spec: BackendSpec, **options: Any) -> Contender:
     )
 
 
+def _locked(name: str, version: str, make: Callable[[], LockedDict]) -> Contender:
+    return Contender(name, version, make, run=own_code(_run_locked), run_timed=own_code(_run_locked_timed))
+
+
 def _cereggii() -> Contender:
     cereggii = importlib.import_module("cereggii")
     return Contender(
@@ -342,6 +427,28 @@ def _ft_utils() -> Contender:
         lacks="iteration that is safe while others write, popitem, copy and views",
     )
 
+
+def _immutables() -> Contender:
+    return Contender(
+        "immutables.Map + Lock",
+        importlib.metadata.version("immutables"),
+        LockedPersistentMap,
+        run=_run_persistent,
+        run_timed=_run_persistent_timed,
+    )
+
+
+def _sortedcontainers() -> Contender:
+    return _locked(SORTED, importlib.metadata.version("sortedcontainers"), LockedSortedDict)
+
+
+# Those that may be installed, by the module that has them.
+_PEERS: Final[Mapping[str, Callable[[], Contender]]] = {
+    "cereggii": _cereggii,
+    "ft_utils": _ft_utils,
+    "immutables": _immutables,
+    "sortedcontainers": _sortedcontainers,
+}
 
 # What was tried and left the GIL off: a process for each is not cheap.
 _harmless: Final[set[str]] = set()
