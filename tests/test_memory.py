@@ -118,21 +118,29 @@ def test_the_collector_does_not_visit_abandoned_slots():
 @pytest.mark.parametrize(("words", "objects"), [(1000, 0), (2**18, 0), (0, 2**18), (2**20, 2**20)])
 def test_tracemalloc_sees_a_block_come_and_go(words, objects):
     """Small ones and those mapped from the operating system alike."""
+    size = 8 * (words + objects)
     tracing = tracemalloc.is_tracing()
     tracemalloc.start()
     try:
         gc.collect()
-        before, _ = tracemalloc.get_traced_memory()
-        block = Block(words, objects)
-        during, _ = tracemalloc.get_traced_memory()
-        del block
-        after, _ = tracemalloc.get_traced_memory()
+        steps = [come_and_go(words, objects) for _ in range(3)]
     finally:
         if not tracing:
             tracemalloc.stop()
-    size = 8 * (words + objects)
-    assert size <= during - before <= size + 10_000
-    assert after - before <= 5_000
+    assert all(size <= come for come, _ in steps)
+    # Once in a while a block is one more than the registry of blocks has room for, which then grows.
+    assert min(come for come, _ in steps) <= size + 10_000
+    assert min(left for _, left in steps) <= 5_000
+
+
+def come_and_go(words, objects):
+    """Return by how much traced memory grows while there is a block, and afterwards."""
+    before, _ = tracemalloc.get_traced_memory()
+    block = Block(words, objects)
+    during, _ = tracemalloc.get_traced_memory()
+    del block
+    after, _ = tracemalloc.get_traced_memory()
+    return during - before, after - before
 
 
 @pytest.mark.parametrize(("words", "objects"), [(0, 0), (1, 0), (100, 28), (2**18, 5)])
