@@ -53,7 +53,12 @@ def load(monkeypatch):
 
     def forget():
         for name in [name for name in sys.modules if name.partition(".")[0] == "benchmarks"]:
-            del sys.modules[name]
+            module = vars(sys.modules.pop(name))
+            if "_crew" in module and module["_crew"].cache_info().currsize:
+                module["_crew"]().__exit__(None, None, None)
+            for each in module.values():
+                if hasattr(each, "cache_clear"):  # filled maps
+                    each.cache_clear()
 
     forget()
     yield lambda name: importlib.import_module(f"benchmarks.{name}")

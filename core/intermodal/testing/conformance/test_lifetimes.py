@@ -346,17 +346,22 @@ def test_memory_is_given_back_by_clear(subject):
     m.clear()
     used = getattr(m.statistics(), "memory_bytes", 0)
     tracemalloc.start()
-    before = tracemalloc.get_traced_memory()[0]
     try:
-        m.update((number, (number,)) for number in range(1000, 1000 + scale(10_000, 400)))
-        full = tracemalloc.get_traced_memory()[0]
-        m.clear()
-        gc.collect()
-        after = tracemalloc.get_traced_memory()[0]
+        # Once in a while something grows that all maps share, such as the registry of blocks.
+        assert any(part_that_clear_leaves(m) < 1 / 10 for _ in range(3))
     finally:
         tracemalloc.stop()
-    assert after - before < (full - before) / 10
     assert getattr(m.statistics(), "memory_bytes", 0) == used
+
+
+def part_that_clear_leaves(m):
+    """Return how much of the traced memory that entries take is still taken when they have been removed."""
+    before = tracemalloc.get_traced_memory()[0]
+    m.update((number, (number,)) for number in range(1000, 1000 + scale(10_000, 400)))
+    full = tracemalloc.get_traced_memory()[0]
+    m.clear()
+    gc.collect()
+    return (tracemalloc.get_traced_memory()[0] - before) / (full - before)
 
 
 def test_threads_that_come_and_go_leave_nothing_behind(backend):
