@@ -7,10 +7,8 @@ import os
 import random
 import sysconfig
 from typing import TYPE_CHECKING, Any
-from unittest import mock
 
 from intermodal import __compiled__, backends, reclaimers
-from intermodal.bench import workloads
 from intermodal.bench.contenders import BASELINE, Contender, enter, gil_enabled, with_options
 from intermodal.bench.workloads import WRITE, Synthetic, fresh, make_keys
 
@@ -156,5 +154,4 @@ def new_keys() -> list[Key]:
 
 def share(mix: Mix, size: int, threads: int, thread: int) -> Share:
     """Return what one of *threads* threads does to a map of *size* keys, about PASS operations."""
-    with mock.patch.object(workloads, "LONGEST_PASS", min(PASS, workloads.LONGEST_PASS)):
-        return Synthetic(mix, size).share(thread, threads)
+    return Synthetic(mix, size, longest_pass=PASS).share(thread, threads)

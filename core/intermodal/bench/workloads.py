@@ -239,6 +239,7 @@ class Synthetic:
             ranks scattered over the keys.
         seed: the same seed, size and number of threads give the same operations.
         integers: whether keys are integers, scattered from 0 to 2**53 - 1.
+        longest_pass: the most operations that a thread repeats, about; of a mix that grows it is the size.
     """
 
     mix: Mix
@@ -246,6 +247,7 @@ class Synthetic:
     distribution: str = "uniform"
     seed: int = 1
     integers: bool = False
+    longest_pass: int = LONGEST_PASS
 
     def __attrs_post_init__(self) -> None:
         if self.distribution not in DISTRIBUTIONS:
@@ -324,7 +326,7 @@ class Synthetic:
         mix = self.mix
         if mix.grows:
             return self.size, (end - start) // mix.insert, list(range(start, end))
-        wanted = min(max(self.size, SHORTEST_PASS), LONGEST_PASS) // CYCLE
+        wanted = min(max(self.size, SHORTEST_PASS), self.longest_pass) // CYCLE
         if not mix.insert:
             return 0, wanted, []
         # Half of the ring is present at the start: a pass that goes round it a whole number of times ends as
