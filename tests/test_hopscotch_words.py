@@ -5,6 +5,7 @@ from __future__ import annotations
 from array import array
 
 import pytest
+from helpers.resizing import resize, settle
 
 import intermodal
 from intermodal import ABSENT, tables, words
@@ -42,12 +43,6 @@ def marked(m):
     return [home for home in every if words.load(table.lock_of_home(home), words.RELAXED) & hopscotch.FAR]
 
 
-def settle(m):
-    """Finish the resize under way."""
-    while m.statistics().resizing:
-        m._state.help(8)
-
-
 # ---- one thread --------------------------------------------------------------------------------------------
 
 
@@ -82,7 +77,7 @@ def test_keys_that_collide_move():
     m.set_many(array("q", keys), array("q", keys))
     assert marked(m)
     for homes in (2000, 300, 600):
-        assert m._state.start(m._state.table, homes, COPY)
+        resize(m, homes)
         m._check()
         settle(m)
         m._check()

@@ -15,6 +15,7 @@ from array import array
 
 import pytest
 from helpers.coded import coded
+from helpers.resizing import settle
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -54,12 +55,6 @@ def values_array(kind, numbers):
     return (
         None if kind == "none" else array("qd"[kind == "float64"], [value_of(kind, each) for each in numbers])
     )
-
-
-def settle(m):
-    """Finish the resize under way."""
-    while m.statistics().resizing:
-        m._state.help(8)
 
 
 # ---- the conformance kit: its threads meet in typed maps ---------------------------------------------------

@@ -6,6 +6,7 @@ import itertools
 from array import array
 
 import pytest
+from helpers.resizing import resize, settle
 
 import intermodal
 from intermodal import ABSENT, open_map, tables, words
@@ -20,18 +21,6 @@ from intermodal_hopscotch import _words as hopscotch
 pytestmark = pytest.mark.skipif(intermodal.__compiled__, reason="the scheduler runs the pure build")
 
 BACKENDS = ["swiss", "hopscotch", "chained"]
-
-
-def settle(m):
-    """Finish the resize under way."""
-    while m.statistics().resizing:
-        m._state.help(8)
-
-
-def resize(m, homes):
-    """Begin a resize to that many homes; of a small table it is then finished."""
-    state = m._state
-    assert state.start(state.table, homes, COPY)
 
 
 def full(m):
@@ -471,7 +460,7 @@ def test_several_homes_move_into_one(monkeypatch, call, homes):
 
     def prepare(m):
         m.update((key, key + 10) for key in keys)
-        assert m._state.start(m._state.table, homes, COPY)
+        resize(m, homes)
 
     helping = Call("help", lambda m: m._state.help(1) if hasattr(m, "_state") else None)
     other = calls_on(new if call == "insert" else keys[0], 99)[call]

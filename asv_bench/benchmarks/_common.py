@@ -108,13 +108,15 @@ def contender(name: str) -> Contender:
     return CONTENDERS.get(name) or RECLAIMED[name]
 
 
-def check_gil() -> None:
-    """Refuse to measure a free-threaded build with the GIL on.
+def prepare(name: str = "") -> None:
+    """Refuse to measure a free-threaded build with the GIL on, and pass over the *name* "none".
 
-    Raises: AssertionError.
+    Raises: AssertionError; NotImplementedError, which asv takes as "not for these parameters".
     """
     if sysconfig.get_config_var("Py_GIL_DISABLED"):
         assert not gil_enabled(), "the GIL was turned back on; run asv with PYTHON_GIL=0"
+    if name == "none":
+        raise NotImplementedError
 
 
 def do(name: str, m: Any, *runs: Run) -> None:
@@ -145,6 +147,18 @@ def filled_with(name: str, keys: Iterable[Key]) -> Any:
 def queries(size: int) -> list[Key]:
     """Return OPERATIONS of the first *size* keys in random order: equal to the stored ones, not identical."""
     return [fresh(key) for key in random.Random(1).choices(make_keys(size), k=OPERATIONS)]
+
+
+class Filled:
+    """What benchmarks of a filled map begin with; they have its name and size as parameters."""
+
+    timeout = PATIENCE
+    map: Any
+
+    def setup(self, name: str, size: int) -> None:
+        prepare(name)
+        self.map = filled(name, size)
+        self.keys = queries(size)
 
 
 def new_keys() -> list[Key]:

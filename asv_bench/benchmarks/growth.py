@@ -7,7 +7,7 @@ from array import array
 
 from intermodal.bench.workloads import WRITE, Key, make_keys
 
-from ._common import CONTENDERS, LARGE, PATIENCE, check_gil, contender, filled_with
+from ._common import CONTENDERS, LARGE, PATIENCE, contender, filled_with, prepare
 
 
 class Growth:
@@ -17,7 +17,7 @@ class Growth:
     number = 1
 
     def setup(self, name: str, size: int) -> None:
-        check_gil()
+        prepare()
         self.keys: list[Key] = [*make_keys(size)]
         gc.disable()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from intermodal.bench.memory import grown_by
 from intermodal.bench.workloads import make_keys
 
-from ._common import CONTENDERS, LARGE, PATIENCE, check_gil, contender, filled_with
+from ._common import CONTENDERS, LARGE, PATIENCE, contender, filled_with, prepare
 
 
 class Memory:
@@ -16,7 +16,7 @@ class Memory:
     timeout = PATIENCE
 
     def setup(self, name: str, size: int) -> None:
-        check_gil()
+        prepare()
         self.keys = make_keys(size)
 
     def track_bytes_per_entry(self, name: str, size: int) -> float:

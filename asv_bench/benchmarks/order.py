@@ -8,7 +8,7 @@ from typing import Any
 from intermodal.bench.contenders import SORTED
 from intermodal.bench.workloads import make_keys
 
-from ._common import CONTENDERS, OPERATIONS, PATIENCE, SIZES, backends_that, check_gil, filled
+from ._common import CONTENDERS, OPERATIONS, PATIENCE, SIZES, backends_that, filled, prepare
 
 ORDERED = [*backends_that(lambda has: has.ordered), *(name for name in CONTENDERS if name == SORTED)]
 SCANNED = 1_000
@@ -22,9 +22,7 @@ class Ranges:
     timeout = PATIENCE
 
     def setup(self, contender: str, size: int) -> None:
-        check_gil()
-        if contender == "none":
-            raise NotImplementedError
+        prepare(contender)
         self.map: Any = filled(contender, size)
         keys = make_keys(size + 1)
         scanned = min(SCANNED, size)

@@ -7,7 +7,7 @@ from typing import Any
 from intermodal import open_map
 from intermodal.bench.workloads import make_keys
 
-from ._common import OPERATIONS, backends_taking, check_gil, queries, sizes
+from ._common import OPERATIONS, backends_taking, prepare, queries, sizes
 
 PUBLISHING = backends_taking("publish_every")
 
@@ -17,9 +17,7 @@ class Publication:
     param_names = ("backend", "size", "every")
 
     def setup(self, backend: str, size: int, every: int) -> None:
-        check_gil()
-        if backend == "none":
-            raise NotImplementedError
+        prepare(backend)
         self.map: Any = open_map(backend, publish_every=every)
         self.map.update((key, key) for key in make_keys(size))
         self.map.publish()

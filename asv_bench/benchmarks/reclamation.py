@@ -6,7 +6,7 @@ from intermodal import open_reclaimer
 from intermodal.bench._sections import sections
 from intermodal.bench.workloads import READ, REMOVE, WRITE
 
-from ._common import OPERATIONS, RECLAIMED, RECLAIMERS, check_gil, do, filled, new_keys, queries, sizes
+from ._common import OPERATIONS, RECLAIMED, RECLAIMERS, do, filled, new_keys, prepare, queries, sizes
 
 (SIZE,) = sizes(10_000)
 
@@ -18,7 +18,7 @@ class Reclaimers:
     param_names = ("reclaimer",)
 
     def setup(self, name: str) -> None:
-        check_gil()
+        prepare()
         self.reclaimer = open_reclaimer(name)
         self.record = self.reclaimer.record()
 
@@ -43,9 +43,7 @@ class Maps:
     param_names = ("map",)
 
     def setup(self, name: str) -> None:
-        check_gil()
-        if name == "none":
-            raise NotImplementedError
+        prepare(name)
         self.map = filled(name, SIZE)
         self.keys = queries(SIZE)
         self.coming = new_keys()

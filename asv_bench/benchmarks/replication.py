@@ -14,7 +14,7 @@ from intermodal.bench.runner import Crew
 from intermodal.bench.workloads import write_mix
 from intermodal.registry import logs
 
-from ._common import OPERATIONS, backends_taking, check_gil, share, sizes
+from ._common import OPERATIONS, backends_taking, prepare, share, sizes
 
 (SIZE,) = sizes(10_000)
 THREADS = 2
@@ -37,7 +37,7 @@ class Operations:
     param_names = ("replicas", "consistency")
 
     def setup(self, replicas: int, consistency: str) -> None:
-        check_gil()
+        prepare()
         self.register = replicate(Register, replicas=replicas, consistency=consistency)
         self.view = self.register.handle()
 
@@ -86,7 +86,7 @@ class Logs:
     operations = OPERATIONS // 10
 
     def setup(self, kind: str) -> None:
-        check_gil()
+        prepare()
         self.folder = tempfile.mkdtemp()
         self.register = open_logged(kind, self.folder)
         self.crew = Crew(THREADS)
@@ -120,9 +120,7 @@ class Replicas:
     param_names = ("backend", "replicas")
 
     def setup(self, backend: str, replicas: int) -> None:
-        check_gil()
-        if backend == "none":
-            raise NotImplementedError
+        prepare(backend)
         self.crew, self.shares = _shares()
         self.map: Any = open_map(backend, replicas=replicas)
         for each in self.shares:

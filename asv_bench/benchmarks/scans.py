@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ._common import BACKENDS_AND_DICT, PATIENCE, SIZES, check_gil, filled
+from ._common import BACKENDS_AND_DICT, PATIENCE, SIZES, filled, prepare
 
 
 class Whole:
@@ -15,7 +15,7 @@ class Whole:
     timeout = PATIENCE
 
     def setup(self, backend: str, size: int) -> None:
-        check_gil()
+        prepare()
         self.map: Any = filled(backend, size)
 
     def time_iterate(self, backend: str, size: int) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from intermodal.bench.workloads import READ, REMOVE, WRITE
 
 from ._common import (
@@ -12,25 +10,19 @@ from ._common import (
     CONTENDERS,
     PATIENCE,
     SIZES,
-    check_gil,
+    Filled,
     do,
     filled,
     new_keys,
-    queries,
+    prepare,
 )
 
 
-class Existing:
+class Existing(Filled):
     """Keys that the map has, and keeps; by subscripts, which all have in common, each result checked."""
 
     params = (list(CONTENDERS), SIZES)
     param_names = ("contender", "size")
-    timeout = PATIENCE
-
-    def setup(self, contender: str, size: int) -> None:
-        check_gil()
-        self.map = filled(contender, size)
-        self.keys = queries(size)
 
     def time_getitem(self, contender: str, size: int) -> None:
         do(contender, self.map, (READ, self.keys))
@@ -48,7 +40,7 @@ class Coming:
     number = 1
 
     def setup(self, contender: str, size: int) -> None:
-        check_gil()
+        prepare()
         self.map = filled(contender, size)
         self.keys = new_keys()
         self.inserted = False
@@ -71,7 +63,7 @@ class Going:
     number = 1
 
     def setup(self, contender: str, size: int) -> None:
-        check_gil()
+        prepare()
         self.map = filled(contender, size)
         self.keys = new_keys()
         do(contender, self.map, (WRITE, self.keys))
@@ -80,17 +72,11 @@ class Going:
         do(contender, self.map, (REMOVE, self.keys))
 
 
-class Methods:
+class Methods(Filled):
     """What dict has beside subscripts."""
 
     params = (BACKENDS_AND_DICT, SIZES)
     param_names = ("backend", "size")
-    timeout = PATIENCE
-
-    def setup(self, backend: str, size: int) -> None:
-        check_gil()
-        self.map: Any = filled(backend, size)
-        self.keys = queries(size)
 
     def time_get(self, backend: str, size: int) -> None:
         get = self.map.get
@@ -108,17 +94,11 @@ class Methods:
             setdefault(key, key)
 
 
-class Conditional:
+class Conditional(Filled):
     """What dict does not have: a change of one key in one step, and many keys in one call."""
 
     params = (BACKENDS, SIZES)
     param_names = ("backend", "size")
-    timeout = PATIENCE
-
-    def setup(self, backend: str, size: int) -> None:
-        check_gil()
-        self.map: Any = filled(backend, size)
-        self.keys = queries(size)
 
     def time_compute(self, backend: str, size: int) -> None:
         compute = self.map.compute

@@ -2,24 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from ._common import LARGE, PATIENCE, backends_that, check_gil, filled, queries
+from ._common import LARGE, Filled, backends_that
 
 SNAPSHOTS = backends_that(lambda has: has.snapshot)
 
 
-class Snapshots:
+class Snapshots(Filled):
     params = (SNAPSHOTS, LARGE)
     param_names = ("backend", "size")
-    timeout = PATIENCE
-
-    def setup(self, backend: str, size: int) -> None:
-        check_gil()
-        if backend == "none":
-            raise NotImplementedError
-        self.map: Any = filled(backend, size)
-        self.keys = queries(size)
 
     def time_snapshot_after_a_write(self, backend: str, size: int) -> None:
         key = self.keys[0]

@@ -21,9 +21,9 @@ from ._common import (
     PATIENCE,
     RECLAIMED,
     backends_that,
-    check_gil,
     contender,
     filled,
+    prepare,
     share,
 )
 
@@ -66,8 +66,8 @@ class _Paired:
     timeout = PATIENCE
     number = 1
 
-    def _prepare(self, name: str, work: str, size: int) -> None:
-        check_gil()
+    def setup(self, name: str, work: str, size: int) -> None:
+        prepare(name)
         self.who = contender(name)
         self.view = self.who.view
         self.shares = _shares(work, size)
@@ -96,18 +96,12 @@ class Ratios(_Paired):
     params = (list(CONTENDERS), list(RATIOS), LARGE)
     param_names = ("contender", "work", "size")
 
-    def setup(self, name: str, work: str, size: int) -> None:
-        self._prepare(name, work, size)
-
 
 class Mixes(_Paired):
     """Reads, writes, inserts and removals."""
 
     params = (list(CONTENDERS), list(MIXED), LARGE)
     param_names = ("contender", "work", "size")
-
-    def setup(self, name: str, work: str, size: int) -> None:
-        self._prepare(name, work, size)
 
 
 class Growing(_Paired):
@@ -116,20 +110,12 @@ class Growing(_Paired):
     params = (list(CONTENDERS), list(GROWING), LARGE)
     param_names = ("contender", "work", "size")
 
-    def setup(self, name: str, work: str, size: int) -> None:
-        self._prepare(name, work, size)
-
 
 class Reclaimed(_Paired):
     """Under each reclaimer, by handles."""
 
     params = (list(RECLAIMED) or ["none"], list(RATIOS), LARGE)
     param_names = ("map", "work", "size")
-
-    def setup(self, name: str, work: str, size: int) -> None:
-        if name == "none":
-            raise NotImplementedError
-        self._prepare(name, work, size)
 
 
 class WithoutHandles(_Paired):
@@ -139,7 +125,5 @@ class WithoutHandles(_Paired):
     param_names = ("map", "work", "size")
 
     def setup(self, name: str, work: str, size: int) -> None:
-        if name == "none":
-            raise NotImplementedError
-        self._prepare(name, work, size)
+        super().setup(name, work, size)
         self.view = contextlib.nullcontext

@@ -12,7 +12,7 @@ from intermodal.bench.contenders import with_options
 from intermodal.bench.memory import grown_by
 from intermodal.bench.workloads import make_integers
 
-from ._common import LARGE, MANY, OPERATIONS, PATIENCE, SIZES, backends_that, check_gil
+from ._common import LARGE, MANY, OPERATIONS, PATIENCE, SIZES, backends_that, prepare
 
 TYPED = backends_that(lambda has: "int64" in has.key_types)
 INTEGERS: dict[str, Any] = {"key_type": "int64", "value_type": "int64"}
@@ -50,9 +50,7 @@ class Arrays:
     timeout = PATIENCE
 
     def setup(self, backend: str, size: int) -> None:
-        check_gil()
-        if backend == "none":
-            raise NotImplementedError
+        prepare(backend)
         self.map = filled(backend, size)
         self.some = chosen(size, OPERATIONS)
         self.many = chosen(size, MANY)
@@ -87,9 +85,7 @@ class Scans:
     timeout = PATIENCE
 
     def setup(self, backend: str, size: int) -> None:
-        check_gil()
-        if backend == "none":
-            raise NotImplementedError
+        prepare(backend)
         self.map = filled(backend, size)
 
     def time_items_arrays(self, backend: str, size: int) -> None:
@@ -108,9 +104,7 @@ class Growing:
     timeout = PATIENCE
 
     def setup(self, backend: str, size: int) -> None:
-        check_gil()
-        if backend == "none":
-            raise NotImplementedError
+        prepare(backend)
         self.keys = keys_of(size)
 
     def time_from_array(self, backend: str, size: int) -> None:

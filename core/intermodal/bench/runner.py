@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     _Run: TypeAlias = Callable[[Any, list[Run]], None]
 
 T = TypeVar("T")
+AnyTrial = TypeVar("AnyTrial", bound="_Trial")
 
 # Of a workload that takes a fresh map for each pass, the maps are made beforehand, batch by batch. A batch
 # has at most so many operations, which bounds its memory, and so many maps: cereggii takes a thread-specific
@@ -138,13 +139,7 @@ def measure(plan: Plan) -> Iterator[Sample]:
 
     Raises: SelfCheckError at the first wrong result.
     """
-    for threads in plan.threads:
-        with Crew(threads) as crew:
-            shares = crew.run(functools.partial(_share, plan.workload, threads))
-            trials = [_Trial(contender, crew, shares, plan) for contender in plan.contenders]
-            for _ in range(plan.rounds):
-                for trial in trials:
-                    yield trial.sample()
+    yield from _taking_turns(plan, _Trial, _Trial.sample)
 
 
 def measure_latencies(plan: Plan) -> Iterator[Latencies]:
@@ -156,13 +151,21 @@ def measure_latencies(plan: Plan) -> Iterator[Latencies]:
     Raises: SelfCheckError at the first wrong result.
     """
     plan = attrs.evolve(plan, seconds=min(plan.seconds, _LONGEST_TIMED))
+    yield from _taking_turns(plan, _TimedTrial, _TimedTrial.latencies)
+
+
+def _taking_turns(
+    plan: Plan,
+    trial_of: Callable[[Contender, Crew, list[Share], Plan], AnyTrial],
+    measured: Callable[[AnyTrial], T],
+) -> Iterator[T]:
     for threads in plan.threads:
         with Crew(threads) as crew:
             shares = crew.run(functools.partial(_share, plan.workload, threads))
-            trials = [_TimedTrial(contender, crew, shares, plan) for contender in plan.contenders]
+            trials = [trial_of(contender, crew, shares, plan) for contender in plan.contenders]
             for _ in range(plan.rounds):
                 for trial in trials:
-                    yield trial.latencies()
+                    yield measured(trial)
 
 
 def clock_latency() -> int:
