@@ -12,7 +12,8 @@ import pytest
 from typer.testing import CliRunner
 
 from intermodal import _commands, backends, cli
-from intermodal.bench.report import Report
+from intermodal.bench import runner
+from intermodal.bench.report import Machine, Report
 from intermodal.bench.runner import Sample, SelfCheckError
 from intermodal.capabilities import FIELDS
 
@@ -264,7 +265,7 @@ def test_interrupted_bench_prints_what_there_is(monkeypatch):
         yield Sample("dict", 1, 1_000, 1.0)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(_commands.runner, "measure", interrupted)
+    monkeypatch.setattr(runner, "measure", interrupted)
     result = invoke(*SMALL)
     assert result.exit_code == 130
     assert "interrupted; this was measured so far" in result.stdout
@@ -277,7 +278,7 @@ def test_wrong_result_is_one_line_and_status_1(monkeypatch, capsys):
     def wrong(plan):
         raise SelfCheckError("locked", "key-1", "an entry", "KeyError")
 
-    monkeypatch.setattr(_commands.runner, "measure", wrong)
+    monkeypatch.setattr(runner, "measure", wrong)
     assert cli.run(SMALL) == 1
     captured = capsys.readouterr()
     assert captured.err.count("\n") == 1
@@ -302,8 +303,6 @@ def test_explore_ends_with_status_1_at_an_order_that_fails(install):
 
 def test_uncompiled_build_is_said_to_be_slow(monkeypatch):
     """Figures of the pure package come with a note."""
-    here = _commands.report.Machine.here([], gil_before=True)
-    monkeypatch.setattr(
-        _commands.report.Machine, "here", classmethod(lambda *_, **__: attrs.evolve(here, compiled=False))
-    )
+    here = Machine.here([], gil_before=True)
+    monkeypatch.setattr(Machine, "here", classmethod(lambda *_, **__: attrs.evolve(here, compiled=False)))
     assert "intermodal runs uncompiled" in invoke(*SMALL).stdout

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import threading
 from collections import Counter
@@ -12,6 +13,7 @@ from helpers import browser
 from typer.testing import CliRunner
 
 from intermodal import _commands, cli
+from intermodal._commands.progress import gather
 from intermodal.bench import contenders, memory, runner, survey, workloads
 from intermodal.bench.contenders import Contender, Field
 from intermodal.bench.images import write_images
@@ -375,7 +377,7 @@ def test_interrupted_survey_sends_its_threads_home(monkeypatch):
         finally:
             closed.append(True)
 
-    assert _commands._gather(measuring(), 2) == (130, [1])
+    assert gather(measuring(), 2) == (130, [1])
     assert closed
 
 
@@ -408,10 +410,8 @@ def test_bad_options_of_reports_are_one_line_and_status_2(arguments, message, ca
 )
 def test_missing_extra_of_reports_is_one_line_and_status_1(option, missing, capsys, tmp_path, monkeypatch):
     """Before anything is measured the command says what to install."""
-    found = _commands.importlib.util.find_spec
-    monkeypatch.setattr(
-        _commands.importlib.util, "find_spec", lambda name: None if name == missing else found(name)
-    )
+    found = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == missing else found(name))
     assert cli.run(["bench", option, str(tmp_path / "out")]) == 1
     captured = capsys.readouterr()
     assert captured.out == ""
