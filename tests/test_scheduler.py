@@ -83,7 +83,8 @@ def test_a_lost_update_is_found_and_its_schedule_replays_it():
     assert "replay(two_increments, 'A2 B3 A1')" in message
     with pytest.raises(InterleavingError, match="an increment was lost"):
         replay(two_increments, found.value.schedule)
-    replay(two_increments, "A3 B3")
+    assert replay(two_increments, "A3 B3") == "A3 B3"
+    assert replay(two_increments, "A9 B1") == "A3 B3", "what cannot be followed is told by the result"
     assert explore(two_increments, preemptions=0).complete, "it takes a preemption"
 
 

@@ -136,13 +136,16 @@ def explore(
     return Exploration(runs=done, steps=steps, longest=longest, complete=complete)
 
 
-def replay(scenario: Scenario, schedule: str, *, most_steps: int = 20_000) -> None:
+def replay(scenario: Scenario, schedule: str, *, most_steps: int = 20_000) -> str:
     """Run *scenario* once, in the interleaving that *schedule* says.
 
     Args:
         scenario: as for :func:`explore`.
         schedule: what an InterleavingError has printed.
         most_steps: steps after which the run counts as a livelock.
+
+    Returns: the schedule that the run has followed. It is another one than *schedule* if the code's steps are
+        others than they were then, and the run says nothing about that interleaving.
 
     Raises:
         InterleavingError: the run failed, as it did then.
@@ -158,6 +161,7 @@ def replay(scenario: Scenario, schedule: str, *, most_steps: int = 20_000) -> No
         run = _run(scenario, Replay(parsed), modules, older, most_steps, traced=True)
         if run.error is not None:
             raise InterleavingError(_message(scenario, run, schedule, 1), schedule, run.error) from run.error
+    return str(run.schedule)
 
 
 def _check_arguments(method: str, preemptions: int, older: int, runs: int | None, depth: int) -> None:
