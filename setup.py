@@ -29,9 +29,12 @@ COMPILED = {
         "core/intermodal/words.py",
     ],
     "intermodal_btree": [
+        "plugins/intermodal_btree/_check.py",
+        "plugins/intermodal_btree/_descent.py",
         "plugins/intermodal_btree/_map.py",
         "plugins/intermodal_btree/_node.py",
         "plugins/intermodal_btree/_scan.py",
+        "plugins/intermodal_btree/_state.py",
         "plugins/intermodal_btree/_tree.py",
     ],
     "intermodal_chained": [

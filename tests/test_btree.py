@@ -17,7 +17,7 @@ from intermodal.testing.keys import Key
 from intermodal.testing.subjects import scale
 from intermodal.testing.threads import in_threads, run_threads
 from intermodal_btree import BTreeMap
-from intermodal_btree._tree import BTreeState
+from intermodal_btree._state import BTreeState
 
 #: How keys are made of numbers, in the numbers' order: each encoding, and changes between them.
 ENCODINGS = {

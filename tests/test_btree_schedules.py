@@ -8,7 +8,7 @@ import intermodal
 from intermodal.testing.scenarios import Call, calls_on, concurrently
 from intermodal.testing.scheduler import explore
 from intermodal_btree import BTreeMap
-from intermodal_btree._tree import BTreeState
+from intermodal_btree._state import BTreeState
 
 pytestmark = pytest.mark.skipif(intermodal.__compiled__, reason="the scheduler runs the pure build")
 

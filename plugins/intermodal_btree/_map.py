@@ -1,4 +1,4 @@
-"""The B+ tree's operations, for the map itself and its handles: the facade over ``_tree`` and ``_scan``.
+"""The B+ tree's operations, for the map itself and its handles: the facade over ``_state`` and ``_scan``.
 
 Both are *views* of a shared state, and keep the address of its words. Nothing inside is counted by an
 operation but the keys and values that it looks at, so what threads without handles contend for is the count
@@ -37,6 +37,7 @@ from intermodal_btree._scan import (
     remove_scan,
     take_nearest,
 )
+from intermodal_btree._state import BTreeState
 from intermodal_btree._tree import (
     ALWAYS,
     DONE_INSERTED,
@@ -48,7 +49,6 @@ from intermodal_btree._tree import (
     REFUSED,
     REMOVE,
     RETRY_READ,
-    BTreeState,
     descend,
     is_thin,
     read,

@@ -11,7 +11,7 @@ empty on the way are looked at again at the end, so that the answer is right for
 
 Positions are counted: a leaf's number of entries is in its meta word, so no key is looked at.
 
-May import only core's public names, ``_node`` and ``_tree``.
+May import only core's public names and this package, but views.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ from intermodal.atomics import (
     try_lock,
     unlock,
 )
+from intermodal_btree._descent import Path, rank_asking, start, step_down
 from intermodal_btree._node import (
     CHANGED,
     CHILDREN,
@@ -53,18 +54,8 @@ from intermodal_btree._node import (
     rotate_out,
     slot_of,
 )
-from intermodal_btree._tree import (
-    BTreeState,
-    Path,
-    add_to_count,
-    is_frozen,
-    is_thin,
-    rank_asking,
-    remove_locked,
-    start,
-    step_down,
-    wait,
-)
+from intermodal_btree._state import BTreeState
+from intermodal_btree._tree import add_to_count, is_frozen, is_thin, remove_locked, wait
 
 # What is wanted of an entry.
 KEYS: Final = 1

@@ -23,6 +23,7 @@ LOG = "plugins/intermodal_nr/memory_log.py"
 LANES = "plugins/intermodal_cnr/_lanes.py"
 NODE = "plugins/intermodal_btree/_node.py"
 TREE = "plugins/intermodal_btree/_tree.py"
+TREE_STATE = "plugins/intermodal_btree/_state.py"
 SCAN = "plugins/intermodal_btree/_scan.py"
 TRIE = "plugins/intermodal_trie/_state.py"
 TRIE_READ = "plugins/intermodal_trie/_read.py"
@@ -1233,7 +1234,7 @@ MUTANTS = [
     ),
     Mutant(
         name="a snapshot has no heavy fence",
-        file=TREE,
+        file=TREE_STATE,
         edits=(("                    heavy_fence()\n", ""),),
         why="it does not see the lock of a writer that has not seen FROZEN",
         test=f"{TREE_ORDERS}[roomy-snapshot | pop(30)]",
