@@ -918,7 +918,7 @@ class Patient(Scheme):
         raise AssertionError(head)
 
     def ready(self):
-        for participant in self.participants.copy().values():
+        for participant in self.present():
             if load(participant.record + HEAD, ACQUIRE) != OUTSIDE:
                 return None
         return self.batches.pop() if self.batches else None

@@ -6,6 +6,7 @@ import functools
 import os
 import random
 import sysconfig
+import threading
 from typing import TYPE_CHECKING, Any
 
 from intermodal import __compiled__, backends, reclaimers
@@ -147,6 +148,14 @@ def filled_with(name: str, keys: Iterable[Key]) -> Any:
 def queries(size: int) -> list[Key]:
     """Return OPERATIONS of the first *size* keys in random order: equal to the stored ones, not identical."""
     return [fresh(key) for key in random.Random(1).choices(make_keys(size), k=OPERATIONS)]
+
+
+def visit(work: Callable[[], object]) -> None:
+    """Let three threads do *work* and end: in use, threads come and go, and leave traces."""
+    for _ in range(3):
+        visitor = threading.Thread(target=work)
+        visitor.start()
+        visitor.join()
 
 
 class Filled:

@@ -7,7 +7,7 @@ from typing import Any
 from intermodal import open_map
 from intermodal.bench.workloads import make_keys
 
-from ._common import OPERATIONS, backends_taking, prepare, queries, sizes
+from ._common import OPERATIONS, backends_taking, prepare, queries, sizes, visit
 
 PUBLISHING = backends_taking("publish_every")
 
@@ -22,6 +22,7 @@ class Publication:
         self.map.update((key, key) for key in make_keys(size))
         self.map.publish()
         self.keys = queries(size)
+        visit(lambda: self.map.get(""))
 
     def time_writes(self, backend: str, size: int, every: int) -> None:
         m = self.map

@@ -6,7 +6,7 @@ from intermodal import open_reclaimer
 from intermodal.bench._sections import sections
 from intermodal.bench.workloads import READ, REMOVE, WRITE
 
-from ._common import OPERATIONS, RECLAIMED, RECLAIMERS, do, filled, new_keys, prepare, queries, sizes
+from ._common import OPERATIONS, RECLAIMED, RECLAIMERS, do, filled, new_keys, prepare, queries, sizes, visit
 
 (SIZE,) = sizes(10_000)
 
@@ -20,6 +20,7 @@ class Reclaimers:
     def setup(self, name: str) -> None:
         prepare()
         self.reclaimer = open_reclaimer(name)
+        visit(self.reclaimer.record)
         self.record = self.reclaimer.record()
 
     def time_section(self, name: str) -> None:

@@ -61,7 +61,7 @@ class Epochs(Scheme):
     def submit(self, batch: Batch) -> None:
         epoch = load(self.clock, SEQ_CST)
         heavy_fence()
-        participants = self.participants.copy()
+        participants = self.present()
         batch.stamp = load(self.clock, SEQ_CST)
         self._waiting.append(batch)  # the last that may raise
         self._advance_from(epoch, participants)
@@ -85,12 +85,12 @@ class Epochs(Scheme):
         while step < GRACE:
             epoch = load(self.clock, SEQ_CST)
             heavy_fence()
-            if not self._advance_from(epoch, self.participants.copy()):
+            if not self._advance_from(epoch, self.present()):
                 return
             step += 1
 
-    def _advance_from(self, epoch: i64, participants: dict[int, Participant]) -> bool:
-        for participant in participants.values():
+    def _advance_from(self, epoch: i64, participants: list[Participant]) -> bool:
+        for participant in participants:
             record = participant.record
             if load(record + HEAD, ACQUIRE) != OUTSIDE and load(record + ERA, RELAXED) != epoch:
                 return False

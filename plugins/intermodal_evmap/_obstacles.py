@@ -135,7 +135,7 @@ class Obstacles:
         """Return who is in a section that began before ``era``."""
         me = threading.get_ident()
         found: i64 = NOBODY
-        for participant in self.readers.scheme.participants.copy().values():
+        for participant in self.readers.scheme.present():
             record = participant.record
             # Racing lines 2 and 3. HEAD first: whoever sees that a section has begun sees its ERA or a later.
             if load(record + HEAD, ACQUIRE) != OUTSIDE and (
@@ -150,7 +150,7 @@ class Obstacles:
         """Return who has a guard of *spare*. One from before a fork may have no thread that would end it."""
         me = threading.get_ident()
         found: i64 = NOBODY
-        for hold in self.guards.copy().values():
+        for hold in list(self.guards.values()):
             if hold.table is spare:
                 if hold.ident == me or hold.ident in self.blocked or hold.process != os.getpid():
                     return OWN
@@ -180,7 +180,7 @@ class Obstacles:
         if not self.left:
             return None
         oldest: i64 = NEVER_ERA
-        for participant in self.readers.scheme.participants.copy().values():
+        for participant in self.readers.scheme.present():
             if load(participant.record + HEAD, ACQUIRE) != OUTSIDE:
                 oldest = min(oldest, load(participant.record + ERA, RELAXED))
         try:

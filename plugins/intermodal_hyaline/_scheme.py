@@ -90,7 +90,7 @@ class Hyaline(Scheme):
     def submit(self, batch: Batch) -> None:
         now = fetch_add(self.clock, 1, ACQ_REL)
         heavy_fence()
-        participants = self.participants.copy()
+        participants = self.present()
         self._prepare(batch, len(participants))  # the last that may raise
         stalled = stalled_since(participants, now)
         if stalled >= batch.oldest:
@@ -135,13 +135,13 @@ class Hyaline(Scheme):
         young.count = (target - young.block.objects_address) // SLOT
         return young
 
-    def _hang_everywhere(self, batch: Batch, participants: dict[int, Participant]) -> None:
+    def _hang_everywhere(self, batch: Batch, participants: list[Participant]) -> None:
         nodes = batch.nodes
         assert nodes is not None
         count = nodes.address
         node = count + NODES
         hung: i64 = 0
-        for participant in participants.values():
+        for participant in participants:
             if self._hang(participant.record, node, count, batch.oldest):
                 node += NODE_BYTES
                 hung += 1
@@ -176,10 +176,10 @@ class Hyaline(Scheme):
             return None
 
 
-def stalled_since(participants: dict[int, Participant], now: i64) -> i64:
+def stalled_since(participants: list[Participant], now: i64) -> i64:
     """Return the latest era of a section that others have long outlived, or 0."""
     latest: i64 = 0
-    for participant in participants.values():
+    for participant in participants:
         if load(participant.record + HEAD, ACQUIRE) != OUTSIDE:
             era = load(participant.record + ERA, RELAXED)
             if era + PATIENCE < now:
