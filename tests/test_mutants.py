@@ -7,6 +7,7 @@ import re
 import sysconfig
 
 import pytest
+from helpers.compiler import compiler
 from mutants import probe, run
 from mutants.catalogue import HEADER, MUTANTS
 
@@ -96,7 +97,7 @@ def probes(tmp_path_factory):
     """The probes of the header as it is, compiled: the module, and the program that orders are tried with."""
     if not intermodal.__compiled__:
         pytest.skip("a pure installation does not use the header")
-    if probe.compiler() is None:
+    if compiler() is None:
         pytest.skip("no C compiler")
     folder = tmp_path_factory.mktemp("probes")
     orders = folder / "orders" if probe.has_thread_sanitizer(folder) else None

@@ -8,7 +8,6 @@ import os
 import shutil
 import subprocess
 import sys
-import sysconfig
 import tempfile
 from pathlib import Path
 from xml.etree import ElementTree as ET
@@ -16,15 +15,10 @@ from xml.etree import ElementTree as ET
 import pytest
 
 import intermodal
+from helpers.compiler import compiler
 from intermodal.testing.threads import PATIENCE
 
 SOURCE = Path(__file__).parents[1] / "sample_plugin"
-
-
-def compiler():
-    """Return the path of the C compiler that setuptools would call, or None."""
-    command = os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc"
-    return shutil.which(command.split()[0])
 
 
 def environment(**options):

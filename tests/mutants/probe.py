@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import gc
 import importlib.util
-import os
 import re
 import shutil
 import subprocess
@@ -59,21 +58,18 @@ def _operations() -> str:
     return "\n".join([*lines, "#define PROBE_METHODS \\", *(f"{each} \\" for each in methods), ""])
 
 
-def compiler() -> str | None:
-    """Return the path of the C compiler that setuptools would call, or None."""
-    command = os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc"
-    return shutil.which(command.split()[0])
-
-
 def _compile(header: Path, source: str, target: Path, *flags: str) -> Path:
     import mypyc
+    from helpers.compiler import compiler
 
     folder = target.parent
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "operations.h").write_text(_operations(), encoding="utf-8")
     includes = [f"-I{folder}", f"-I{sysconfig.get_path('include')}"]
     includes.append(f"-I{Path(mypyc.__file__).with_name('lib-rt')}")
-    command = [compiler(), "-O1", "-g0", "-w", *includes, "-include", str(header), str(HERE / source)]
+    called = compiler()
+    assert called is not None
+    command = [*called, "-O1", "-g0", "-w", *includes, "-include", str(header), str(HERE / source)]
     done = subprocess.run(
         [*command, *flags, "-pthread", "-o", str(target)], capture_output=True, text=True, check=False
     )
