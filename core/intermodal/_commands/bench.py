@@ -13,7 +13,16 @@ from rich.box import SIMPLE
 from rich.markup import escape
 from rich.table import Table
 
-from intermodal._commands.options import complain, console_for_tables, listed, numbers, split
+from intermodal._commands.options import (
+    KeysOption,
+    LinesOption,
+    check_made_up,
+    complain,
+    console_for_tables,
+    listed,
+    numbers,
+    split,
+)
 from intermodal._commands.progress import gather
 from intermodal.bench import contenders, report, runner, survey, workloads
 from intermodal.bench.workloads import BenchmarkError
@@ -44,12 +53,8 @@ def bench(
     seconds: Annotated[float, typer.Option(help="Length of each measurement.")] = 0.3,
     rounds: Annotated[int, typer.Option(help="Measurements of each contender, which take turns.")] = 5,
     seed: Annotated[int | None, typer.Option(help="Seed of the operations.", show_default="1")] = None,
-    keys: Annotated[
-        Path | None, typer.Option(help="Take the keys from this file: each word is the key of one operation.")
-    ] = None,
-    lines: Annotated[
-        bool, typer.Option("--lines", help="With --keys: each line is a key, not a word.")
-    ] = False,
+    keys: KeysOption = None,
+    lines: LinesOption = False,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write all figures to this file.")] = None,
     page: Annotated[
         Path | None,
@@ -178,11 +183,7 @@ def _workload(
             raise BenchmarkError("--lines says how to read a file of keys; give one with --keys FILE")
         given = {"size": size, "distribution": distribution, "seed": seed}
         return workloads.Synthetic(mix, **{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]  # each has its own type
-    for option, value in (("--size", size), ("--distribution", distribution), ("--seed", seed)):
-        if value is not None:
-            raise BenchmarkError(
-                f"{option} is for made-up keys; leave it out with --keys, where the file decides"
-            )
+    check_made_up({"--size": size, "--distribution": distribution, "--seed": seed})
     return workloads.Trace.from_file(keys, mix, lines=lines)
 
 

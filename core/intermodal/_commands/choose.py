@@ -14,7 +14,7 @@ from rich.markup import escape
 from rich.prompt import Confirm, FloatPrompt, IntPrompt, Prompt
 from rich.table import Table
 
-from intermodal._commands.options import complain, console_for_tables
+from intermodal._commands.options import KeysOption, LinesOption, check_made_up, complain, console_for_tables
 from intermodal._commands.progress import gather
 from intermodal.bench import choice, contenders, runner
 from intermodal.bench.workloads import BenchmarkError
@@ -51,12 +51,8 @@ def choose(
         list[str] | None,
         typer.Option(help="Another promise, such as multi_value or iteration=snapshot; may be repeated."),
     ] = None,
-    keys: Annotated[
-        Path | None, typer.Option(help="Take the keys from this file: each word is the key of one operation.")
-    ] = None,
-    lines: Annotated[
-        bool, typer.Option("--lines", help="With --keys: each line is a key, not a word.")
-    ] = False,
+    keys: KeysOption = None,
+    lines: LinesOption = False,
     seconds: Annotated[float, typer.Option(help="Time to measure, all candidates together.")] = 5.0,
     as_json: Annotated[bool, typer.Option("--json", help="Print one object, not text.")] = False,
 ) -> None:
@@ -85,7 +81,8 @@ def choose(
             known = _ask()
         if "value_type" not in known and "key_type" in known:
             known["value_type"] = known["key_type"]
-        _check_size(size, keys)
+        if keys is not None:
+            check_made_up({"--size": size})
         field = choice.candidates_for(choice.Needs(**known, lines=lines))
         field.plan(seconds)
         status, taken = gather(choice.memories_of(field), len(field.candidates))
@@ -104,11 +101,6 @@ def choose(
         typer.echo(json.dumps(result.as_dict(), indent=2))
     else:
         _print_choice(result)
-
-
-def _check_size(size: int | None, keys: Path | None) -> None:
-    if keys is not None and size is not None:
-        raise BenchmarkError("--size is for made-up keys; leave it out with --keys, where the file decides")
 
 
 def _requirements(texts: list[str]) -> dict[str, str | bool]:

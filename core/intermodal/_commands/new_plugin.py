@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 
 from intermodal._commands.options import complain
-from intermodal._new_plugin import write_plugin
 
 
 def new_plugin(
@@ -16,6 +15,8 @@ def new_plugin(
     into: Annotated[Path, typer.Option(help="The folder in which the plugin's own is made.")] = Path(),
 ) -> None:
     """Write the distribution of a new backend: one that works, with its tests, to be made your own."""
+    from intermodal._new_plugin import write_plugin
+
     try:
         folder = write_plugin(name, into)
     except (ValueError, OSError) as error:

@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Final
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final, TypeAlias
 
+import typer
 from rich.console import Console
 
 from intermodal.bench.workloads import BenchmarkError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
+
+KeysOption: TypeAlias = Annotated[
+    Path | None, typer.Option(help="Take the keys from this file: each word is the key of one operation.")
+]
+LinesOption: TypeAlias = Annotated[
+    bool, typer.Option("--lines", help="With --keys: each line is a key, not a word.")
+]
 
 # Where there is no terminal there is no width either: whatever reads the tables wants a row per line.
 _WIDTH_OF_NO_TERMINAL: Final = 320
@@ -48,3 +57,15 @@ def numbers(text: str, option: str) -> tuple[int, ...]:
         raise BenchmarkError(
             f"{option} takes numbers with commas between them, such as 1,2; got {text!r}"
         ) from None
+
+
+def check_made_up(options: Mapping[str, object]) -> None:
+    """Refuse, beside a file of keys, the *options* that are for made-up ones.
+
+    Raises: BenchmarkError, with the first that is not None.
+    """
+    for option, given in options.items():
+        if given is not None:
+            raise BenchmarkError(
+                f"{option} is for made-up keys; leave it out with --keys, where the file decides"
+            )
