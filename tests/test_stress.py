@@ -333,12 +333,31 @@ def test_the_command_ends_with_a_report_when_it_is_interrupted(monkeypatch):
     monkeypatch.setattr(Round, "threads", threads)
     before = set(threading.enumerate())
     result = invoke("--backend", "locked", "--seconds", "60", "--threads", "2")
-    assert result.exit_code == 130
+    assert result.exit_code == 130, result.output
     assert "interrupted; this was done so far" in result.stdout
     assert re.search(r"own-keys +1 ", result.stdout)
     for thread in set(threading.enumerate()) - before:
         thread.join(60)
     assert set(threading.enumerate()) <= before
+
+
+def test_an_interrupt_while_a_thread_is_started_is_an_interrupt(monkeypatch):
+    """Also where threading makes another exception of it, between giving its lock back and its ``try``."""
+    original = threading.Condition._release_save
+    interrupted = []
+
+    def release_save(self):
+        saved = original(self)
+        if threading.current_thread() is threading.main_thread() and not interrupted:
+            interrupted.append(True)
+            raise KeyboardInterrupt
+        return saved
+
+    monkeypatch.setattr(threading.Condition, "_release_save", release_save)
+    result = invoke("--backend", "locked", "--seconds", "60", "--threads", "2")
+    assert interrupted
+    assert result.exit_code == 130, result.output
+    assert "interrupted; this was done so far" in result.stdout
 
 
 def test_wrong_options_are_one_line_and_status_2(capsys):

@@ -129,9 +129,12 @@ class Round:
             for thread in started:
                 thread.start()
             self._join(started)
-        except BaseException:
+        except BaseException as error:
             self._stopped = True
             together.abort()
+            # An interrupt between two lines of threading's own waiting comes out as a lock released twice.
+            if isinstance(error.__context__, KeyboardInterrupt):
+                raise error.__context__ from None
             raise
         if self._errors:
             raise self._errors[0]
