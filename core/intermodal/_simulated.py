@@ -10,6 +10,7 @@ errors.
 
 from __future__ import annotations
 
+import _signal  # type: ignore[import-not-found]
 import gc
 import itertools
 import signal
@@ -41,16 +42,17 @@ class Storage:
     __slots__ = ("__weakref__", "base", "front", "objects", "objects_base", "words")
 
     def __init__(self, words: list[int] | memoryview, objects: int) -> None:
-        self.base = next(_block_numbers) << _BLOCK_SHIFT
+        number = next(_block_numbers)
+        self.base = number << _BLOCK_SHIFT
         self.objects_base = self.base + (len(words) * 8 + 63) // 64 * 64
         self.front = len(words)
         self.words = words
         self.objects: list[Any] = [_EMPTY] * objects
-        _blocks[self.base >> _BLOCK_SHIFT] = self
+        _blocks[number] = weakref.ref(self, lambda _, forget=_blocks.pop: forget(number, None))  # type: ignore[misc]
 
 
 _block_numbers: Final = itertools.count(1)
-_blocks: Final[weakref.WeakValueDictionary[int, Storage]] = weakref.WeakValueDictionary()
+_blocks: Final[dict[int, weakref.ref[Storage]]] = {}  # a WeakValueDictionary takes a call more at each access
 
 # Serialises everything that writes. It is re-entrant because acquiring it is a call, and during a call the
 # cyclic GC or a signal handler may run user code that comes back here in the same thread. Between the read
@@ -59,7 +61,8 @@ _writing: Final = threading.RLock()
 
 
 def _storage(address: int) -> Storage:
-    storage = _blocks.get(address >> _BLOCK_SHIFT)
+    reference = _blocks.get(address >> _BLOCK_SHIFT)
+    storage = None if reference is None else reference()
     if storage is None:
         raise AddressError(f"address {address:#x} is in no live block: it was freed, or never allocated")
     return storage
@@ -187,15 +190,20 @@ _holders = 0
 _collect_again = False
 
 
+# signal.pthread_sigmask makes enums of what this returns, of all signals: ten times as long as a whole write.
+_set_mask: Final[Any] = getattr(_signal, "pthread_sigmask", None)
+_EVERY_SIGNAL: Final = [int(number) for number in signal.valid_signals()]
+
+
 def _hold_signals() -> Any:
     """Block signals in the main thread, the one that runs handlers; return the mask to restore."""
-    if not hasattr(signal, "pthread_sigmask") or threading.get_ident() != threading.main_thread().ident:
+    if _set_mask is None or threading.get_ident() != threading.main_thread().ident:
         return None
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    before = _set_mask(signal.SIG_BLOCK, ())
     try:
-        signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+        _set_mask(signal.SIG_BLOCK, _EVERY_SIGNAL)
     except BaseException:  # a handler that was due ran first, and raised
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        _set_mask(signal.SIG_SETMASK, before)
         raise
     return before
 
@@ -221,7 +229,7 @@ def _leave_critical() -> None:
             if _holders == 0 and _collect_again:
                 gc.enable()
         if _critical.signals is not None:
-            signal.pthread_sigmask(signal.SIG_SETMASK, _critical.signals)
+            _set_mask(signal.SIG_SETMASK, _critical.signals)
 
 
 def _check_even(value: int) -> None:
@@ -431,7 +439,8 @@ def object_take_into(address: int, target: int) -> None:
 
 def _is_held(value: object) -> bool:
     """Return whether any object slot of any live block holds *value*; for the scheduler."""
-    return any(held is value for storage in list(_blocks.values()) for held in storage.objects)
+    live = [storage for reference in list(_blocks.values()) if (storage := reference()) is not None]
+    return any(held is value for storage in live for held in storage.objects)
 
 
 def object_compare_exchange(address: int, expected: object, desired: object) -> bool:
