@@ -32,7 +32,7 @@ from intermodal.testing.scheduler.attributes import engine_modules, shared_attri
 from intermodal.testing.scheduler.execution import Abandoned, Execution, Strategy
 from intermodal.testing.scheduler.exhaustive import Exhaustive
 from intermodal.testing.scheduler.locks import scheduled_locks
-from intermodal.testing.scheduler.machine import ScheduledMachine
+from intermodal.testing.scheduler.machine import ScheduledMachine, quiet_machine
 from intermodal.testing.scheduler.memory_model import OlderValues
 from intermodal.testing.scheduler.sampling import Priorities, RandomWalk, Replay
 from intermodal.testing.scheduler.schedule import Schedule
@@ -40,7 +40,7 @@ from intermodal.testing.scheduler.trace import draw
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
-    from types import ModuleType
+    from types import ModuleType, SimpleNamespace
 
     Scenario = Callable[[], Generator[Any, Any, Any]]
 
@@ -205,8 +205,9 @@ def _run(
     execution = Execution(strategy, most_steps, traced=traced)
     older = OlderValues(execution) if weak else None
     error: BaseException | None = None
+    machine = ScheduledMachine(execution, older)
     with (
-        _machine(ScheduledMachine(execution, older)),
+        _machine(quiet_machine),
         scheduled_locks(modules, execution, older),
         shared_attributes(modules, execution, older),
     ):
@@ -217,7 +218,8 @@ def _run(
                 if older is not None:
                     older.begin_phase()
                 try:
-                    results = execution.run(functions if isinstance(functions, tuple) else (functions,))
+                    with _machine(machine):
+                        results = execution.run(functions if isinstance(functions, tuple) else (functions,))
                 except BaseException as raised:
                     if not isinstance(raised, Exception):
                         raise
@@ -234,7 +236,7 @@ def _run(
 
 
 @contextmanager
-def _machine(machine: ScheduledMachine) -> Iterator[None]:
+def _machine(machine: ScheduledMachine | SimpleNamespace) -> Iterator[None]:
     behind: Any = atomics
     before = behind._machine
     behind._machine = machine

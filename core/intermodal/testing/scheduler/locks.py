@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from types import ModuleType
 
     from intermodal.testing.scheduler.execution import Execution
-    from intermodal.testing.scheduler.memory_model import OlderValues, View
+    from intermodal.testing.scheduler.memory_model import Knowledge, OlderValues
 
 
 def _or(timeout: float | None) -> str:
@@ -33,7 +33,7 @@ class _Scheduled:
     _older: OlderValues | None
 
     def __init__(self) -> None:
-        self._view: View = {}
+        self._knowledge: Knowledge = 0, {}
 
     #: Whether a step that takes and one that gives never compete: none can take what is not yet given.
     _exclusive = False
@@ -44,12 +44,12 @@ class _Scheduled:
             locations.append(("given", id(self)))
         self._execution.wait_until(ready, waits_for, ACQUIRE_LOCK, *locations)
         if self._older is not None:
-            self._older.acquire_view(self._view)
+            self._older.acquire_view(self._knowledge)
 
     def _releases(self) -> None:
         self._execution.point(RELEASE_LOCK, ("given", id(self)))
         if self._older is not None:
-            self._view = self._older.release_view()
+            self._knowledge = self._older.release_view()
         self._execution.changed(("given", id(self)))
 
     def _me(self) -> int:
@@ -241,16 +241,14 @@ def scheduled_locks(
         for name, base in _REPLACED.items()
     }
     made["Condition"].lock_type = made["RLock"]
-    stand_in = _Threading(made)
+    replacements = {id(original): made[name] for name, original in _ORIGINALS.items()}
+    replacements[id(threading)] = _Threading(made)
     before: list[tuple[dict[str, Any], str, Any]] = []
     try:
         for module in modules:
             namespace = vars(module)
             for key, value in list(namespace.items()):
-                replacement = stand_in if value is threading else None
-                for name, original in _ORIGINALS.items():
-                    if value is original:
-                        replacement = made[name]
+                replacement = replacements.get(id(value))
                 if replacement is not None:
                     before.append((namespace, key, value))
                     namespace[key] = replacement

@@ -1,7 +1,7 @@
 """The scheduled machine: the reference machine behind switching points, and with memory orders that matter.
 
-While a scenario is run it takes the place of the machine behind ``intermodal.atomics``. Outside the threads
-of a run its operations are those of the reference machine.
+While the threads of a scenario run it takes the place of the machine behind ``intermodal.atomics``; before
+and after them that is the reference machine, ``quiet_machine``, on which nothing waits.
 
 Which older values a read may get, ``memory_model`` says. Words and bytes are locations of their own: a word
 that is used whole and by bytes would be two, which is an error here.
@@ -11,6 +11,8 @@ May import only atomics, the reference machine and this package.
 
 from __future__ import annotations
 
+from functools import partial
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Final
 
 from intermodal import _simulated as reference
@@ -28,6 +30,33 @@ if TYPE_CHECKING:
 _EMPTY: Final = reference._EMPTY
 
 
+def _try_lock(machine: Any, address: int, expected: int) -> bool:
+    reference._check_even(expected)
+    locked: bool = machine.compare_exchange(address, expected, expected | 1, ACQUIRE)
+    return locked
+
+
+def _unlock(machine: Any, address: int, value: int) -> None:
+    reference._check_even(value)
+    if not reference.load(address, RELAXED) & 1:
+        raise ValueError(f"the lock at {address:#x} is not held")
+    machine.store(address, value, RELEASE)
+
+
+#: Its locks may be given back by the other machine, and its thread has the same token in every process, as a
+#: schedule that is replayed in another one needs.
+quiet_machine: Final = SimpleNamespace(
+    **vars(reference)
+    | {
+        "try_lock": partial(_try_lock, reference),
+        "unlock": partial(_unlock, reference),
+        "thread_token": lambda: 1,
+        "pause": lambda: None,
+        "yield_thread": lambda: None,
+    }
+)
+
+
 class ScheduledMachine:
     """Does what the reference machine does, one step at a time.
 
@@ -42,17 +71,18 @@ class ScheduledMachine:
         self._uses: dict[int, str] = {}
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(reference, name)  # what touches no shared memory
+        operation = self.__dict__[name] = getattr(reference, name)  # what touches no shared memory
+        return operation
 
     # ---- one access -------------------------------------------------------------------------------------
 
     def _reads(self, location: Hashable, order: int, newest: _Access) -> Any:
         """Be one read of *location*, whose newest value *newest* returns."""
+        if self.execution.current is None:
+            return newest()
         self.execution.point(READ, location)
         value = newest()
-        if self.older is not None and self.execution.current is not None:
-            return self.older.read(location, order, value)
-        return value
+        return value if self.older is None else self.older.read(location, order, value)
 
     def _writes(self, location: Hashable, peek: _Access, access: _Access) -> tuple[Any, Any, Any]:
         """Be one write of *location*, by *access*; return its result and the value before and after."""
@@ -142,15 +172,8 @@ class ScheduledMachine:
         if self.older is not None:
             self.older.heavy_fence()
 
-    def try_lock(self, address: int, expected: int) -> bool:
-        reference._check_even(expected)
-        return self.compare_exchange(address, expected, expected | 1, ACQUIRE)
-
-    def unlock(self, address: int, value: int) -> None:
-        reference._check_even(value)
-        if not reference.load(address, RELAXED) & 1:
-            raise ValueError(f"the lock at {address:#x} is not held")
-        self.store(address, value, RELEASE)
+    try_lock = _try_lock
+    unlock = _unlock
 
     # ---- bytes ------------------------------------------------------------------------------------------
 

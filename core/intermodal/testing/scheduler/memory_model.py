@@ -1,12 +1,12 @@
 """Which older values a read may get: an operational model of C11's acquire, release, relaxed and seq_cst.
 
-Every location has the history of its values in this run. Every thread has a *view*: of each location the
-oldest value that it may still read. A write hands on the writer's view if it is a release (or after a release
-fence); a read that acquires (or an acquire fence after it) joins it. Sequentially consistent operations and
-fences share one more view. So without the fence between a store and a load, the reader-indicator protocols
-fail here as they do on processors (store buffering), and a message passed without acquire and release is
-seen without what was written before it. Of asymmetric fences a heavy one shares its view with all, a light
-one with the heavy ones only.
+Every location has the history of its values in this phase of a run. Every thread has a *view*: of each
+location the oldest value that it may still read. A write hands on the writer's view if it is a release (or
+after a release fence); a read that acquires (or an acquire fence after it) joins it. Sequentially consistent
+operations and fences share one more view. So without the fence between a store and a load, the
+reader-indicator protocols fail here as they do on processors (store buffering), and a message passed without
+acquire and release is seen without what was written before it. Of asymmetric fences a heavy one shares its
+view with all, a light one with the heavy ones only.
 
 No object is kept alive by its place in a history: a dead one cannot be read any more.
 
@@ -31,8 +31,10 @@ if TYPE_CHECKING:
 
     from intermodal.testing.scheduler.execution import Execution
 
-#: Of each location the position in its history, at least; 0, the value before the run, if it is not there.
+#: Of each location the position in its history, at least; 0, the value before the phase, if it is not there.
 View = dict["Hashable", int]
+#: The view of a thread, and the phase that its positions belong to.
+Knowledge = tuple[int, View]
 
 
 def _join(view: View, other: View | None) -> None:
@@ -67,8 +69,8 @@ def _is_dead(remembered: Any) -> bool:
 class _Thread:
     """What one thread knows."""
 
-    def __init__(self, start: View) -> None:
-        self.view: View = dict(start)
+    def __init__(self) -> None:
+        self.view: View = {}
         #: What relaxed reads have got, for a later acquire fence.
         self.unacquired: View = {}
         #: What a release fence has released, for later relaxed writes.
@@ -84,6 +86,12 @@ class OlderValues:
 
     def __init__(self, execution: Execution) -> None:
         self._execution: Final = execution
+        self._phase = 0
+        self.begin_phase()
+
+    def begin_phase(self) -> None:
+        """Let the threads that begin now know all that has been written: there is nothing older for them."""
+        self._phase += 1
         #: Of each location its values, oldest first, each with the view that it hands on.
         self._history: dict[Hashable, list[tuple[Any, View | None]]] = {}
         self._threads: dict[int, _Thread] = {}
@@ -91,20 +99,13 @@ class OlderValues:
         #: What heavy fences share with all, and what light ones have for heavy ones.
         self._heavy: View = {}
         self._light: View = {}
-        #: What the threads of a phase begin with: everything.
-        self._start: View = {}
-
-    def begin_phase(self) -> None:
-        """Let the threads that begin now know all that has been written."""
-        self._start = {location: len(values) - 1 for location, values in self._history.items()}
-        self._threads = {}
 
     def _thread(self) -> _Thread:
         current = self._execution.current
         assert current is not None
         thread = self._threads.get(current.index)
         if thread is None:
-            thread = self._threads[current.index] = _Thread(self._start)
+            thread = self._threads[current.index] = _Thread()
         return thread
 
     def _oldest(self, thread: _Thread, location: Hashable, order: int) -> int:
@@ -173,8 +174,6 @@ class OlderValues:
 
     def _append(self, location: Hashable, order: int, old: Any, new: Any, continued: View | None) -> None:
         if self._execution.current is None:
-            self._history.pop(location, None)
-            self._start.pop(location, None)
             return
         history = self._history.setdefault(location, [(_remembered(old), None)])
         thread = self._thread()
@@ -223,11 +222,12 @@ class OlderValues:
 
     # ---- locks: whoever acquires knows what the one that released knew ----------------------------------
 
-    def release_view(self) -> View:
+    def release_view(self) -> Knowledge:
         """Return what the current thread knows."""
-        return dict(self._thread().view) if self._execution.current is not None else {}
+        return self._phase, dict(self._thread().view) if self._execution.current is not None else {}
 
-    def acquire_view(self, view: View) -> None:
+    def acquire_view(self, knowledge: Knowledge) -> None:
         """Let the current thread know that."""
-        if self._execution.current is not None:
+        phase, view = knowledge
+        if phase == self._phase and self._execution.current is not None:
             _join(self._thread().view, view)
