@@ -10,6 +10,7 @@ NAME is a part of a mutant's name. Exit status 1 if one survives that should not
 from __future__ import annotations
 
 import argparse
+import compileall
 import json
 import os
 import shutil
@@ -18,7 +19,13 @@ import subprocess
 import sys
 import sysconfig
 import tempfile
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
+from py_compile import PycInvalidationMode
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 ROOT = Path(__file__).resolve().parents[2]
 if __name__ == "__main__":
@@ -33,15 +40,13 @@ PATIENCE = 60
 FAILED, HANGS = "failed", "hangs"
 
 
-def copy_sources(target: Path, mutant: Mutant | None = None) -> Path:
-    """Copy the packages that are imported into *target*, mutated, as site-packages has them."""
+def copy_sources(target: Path) -> Path:
+    """Copy the packages that are imported into *target*, as site-packages has them."""
     for folder in ("core", "plugins"):
         for package in (ROOT / folder).glob("intermodal*"):
             if package.is_dir() and not package.name.endswith(".egg-info"):
                 ignored = shutil.ignore_patterns("__pycache__", "*.so", "*.pyd")
                 shutil.copytree(package, target / package.name, ignore=ignored)
-    if mutant is not None:
-        _mutate(target / Path(*Path(mutant.file).parts[1:]), mutant)
     return target
 
 
@@ -53,12 +58,9 @@ def copy_tree(target: Path, mutant: Mutant | None = None) -> Path:
     for name in ("setup.py", "pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, target)
     if mutant is not None:
-        _mutate(target / mutant.file, mutant)
+        file = target / mutant.file
+        file.write_text(mutant.apply(file.read_text(encoding="utf-8")), encoding="utf-8")
     return target
-
-
-def _mutate(file: Path, mutant: Mutant) -> None:
-    file.write_text(mutant.apply(file.read_text(encoding="utf-8")), encoding="utf-8")
 
 
 # ---- the pure build -----------------------------------------------------------------------------------
@@ -71,15 +73,17 @@ def run_pure(mutants: list[Mutant], folder: Path) -> dict[str, tuple[str, str]]:
     and the output.
     """
     tests = list(dict.fromkeys(mutant.test for mutant in mutants))
-    jobs = [("", copy_sources(folder / "unchanged"), tests)]
-    for number, mutant in enumerate(mutants):
-        jobs.append((mutant.name, copy_sources(folder / str(number), mutant), [mutant.test]))
+    jobs: list[tuple[str, str, str, list[str]]] = [("", "", "", tests)]
+    for mutant in mutants:
+        mutated = mutant.apply((ROOT / mutant.file).read_text(encoding="utf-8"))
+        jobs.append((mutant.name, str(Path(*Path(mutant.file).parts[1:])), mutated, [mutant.test]))
+    site = copy_sources(folder / "site")
     environment = {name: value for name, value in os.environ.items() if not name.startswith("INTERMODAL_")}
-    environment |= {"INTERMODAL_PURE": "1", "PYTHONDONTWRITEBYTECODE": "1", "PYTHONHASHSEED": "0"}
-    environment["INTERMODAL_TEST_PATIENCE"] = "20"
+    environment |= {"INTERMODAL_PURE": "1", "PYTHONHASHSEED": "0", "INTERMODAL_TEST_PATIENCE": "20"}
+    environment |= {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": str(folder / "cache")}
     done = subprocess.run(
-        [sys.executable, __file__, "--worker"],
-        input=json.dumps([(name, str(site), nodes) for name, site, nodes in jobs]),
+        [sys.executable, __file__, "--worker", str(site)],
+        input=json.dumps(jobs),
         env=environment,
         cwd=ROOT,
         text=True,
@@ -91,9 +95,14 @@ def run_pure(mutants: list[Mutant], folder: Path) -> dict[str, tuple[str, str]]:
     return {name: (verdict, output) for name, verdict, output in map(json.loads, done.stdout.splitlines())}
 
 
-def work() -> None:
-    """Run the jobs of the standard input, each in a fork that finds pytest already imported."""
+def work(site: str) -> None:
+    """Run the jobs of the standard input, each in a fork that finds pytest imported and *site* mutated and compiled.
+
+    The bytecode is checked by the hash of its source: by the time of the last change, two mutants of the same
+    second and length would be taken for each other.
+    """
     jobs = json.load(sys.stdin)
+    compileall.compile_dir(site, quiet=1, invalidation_mode=PycInvalidationMode.CHECKED_HASH)
     import _hypothesis_pytestplugin  # noqa: F401
     import hypothesis.stateful  # noqa: F401
     import pytest  # noqa: F401
@@ -102,8 +111,18 @@ def work() -> None:
     sys.path[:] = [path for path in sys.path if path not in ("", str(ROOT / "tests"))]
     for name in [name for name in sys.modules if name.partition(".")[0] in ("mutants", "intermodal")]:
         del sys.modules[name]
-    for name, site, nodes in jobs:
-        print(json.dumps([name, *_run_forked(site, nodes)]), flush=True)  # noqa: T201
+    for name, file, mutated, nodes in jobs:
+        with _mutated(Path(site, file), mutated) if file else nullcontext():
+            print(json.dumps([name, *_run_forked(site, nodes)]), flush=True)  # noqa: T201
+
+
+@contextmanager
+def _mutated(file: Path, mutated: str) -> Iterator[None]:
+    """Have *mutated* in *file* meanwhile."""
+    source = file.read_bytes()
+    file.write_text(mutated, encoding="utf-8")
+    yield
+    file.write_bytes(source)
 
 
 def _run_forked(site: str, nodes: list[str]) -> tuple[str, str]:
@@ -235,7 +254,7 @@ def _verdicts(chosen, *, compiled):
 
 
 if __name__ == "__main__":
-    if sys.argv[1:] == ["--worker"]:
-        work()
+    if sys.argv[1:2] == ["--worker"]:
+        work(sys.argv[2])
     else:
         sys.exit(main())
