@@ -14,6 +14,7 @@ from intermodal.testing.threads import in_threads, run_threads
 from intermodal_cnr._lanes import Lanes
 from intermodal_cnr._map import CnrView, new_lanes
 from intermodal_nr.map import Door
+from intermodal_nr.map_state import MapState
 
 scheduled = pytest.mark.skipif(intermodal.__compiled__, reason="the scheduler runs the pure build")
 
@@ -225,3 +226,20 @@ def test_one_log_is_enough_for_a_concurrent_structure():
     counters = replicate(Counters, replicas=2)
     assert counters.execute_mut(3) == 1
     assert counters.execute(3) == 1
+
+
+@pytest.mark.skipif(intermodal.__compiled__, reason="compiled, the methods cannot be replaced")
+@pytest.mark.parametrize(("method", "operation"), [("_query", list), ("_apply", lambda m: m.clear())])
+def test_what_fails_in_one_lane_is_raised(monkeypatch, method, operation):
+    """By operations of the whole map, too: no memory, or no stack."""
+
+    def fails(*_):
+        raise MemoryError
+
+    m = open_map("cnr")
+    m[1] = 2
+    with monkeypatch.context() as patch:
+        patch.setattr(MapState, method, fails)
+        with pytest.raises(MemoryError):
+            operation(m)
+    assert m == {1: 2}

@@ -22,7 +22,7 @@ from intermodal_nr.group import Group
 from intermodal_nr.map import DictView, NrView
 from intermodal_nr.map_state import CLEAR, RETRY, SNAPSHOT, Change, MapState, Snapshot
 from intermodal_nr.memory_log import MemoryLog
-from intermodal_nr.states import State
+from intermodal_nr.states import State, result_of
 from intermodal_nr.statistics import ReplicatedMapStatistics, of_group
 
 _ABSENT: Final[object] = ABSENT
@@ -61,13 +61,13 @@ def _lengths(states: list[State]) -> int:
 
 
 def _copies(states: list[State]) -> list[Snapshot]:
-    return [cast("Snapshot", state.query(SNAPSHOT)) for state in states]
+    return [cast("Snapshot", result_of(state.query(SNAPSHOT))) for state in states]
 
 
 def _clear(states: list[State], dropped: list[object]) -> None:
     change = Change(CLEAR, None, None, None)
     for state in states:
-        dropped.append(state.apply(change, dropped))
+        dropped.append(result_of(state.apply(change, dropped)))
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
