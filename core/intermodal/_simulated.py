@@ -192,6 +192,8 @@ _collect_again = False
 
 # signal.pthread_sigmask makes enums of what this returns, of all signals: ten times as long as a whole write.
 _set_mask: Final[Any] = getattr(_signal, "pthread_sigmask", None)
+#: More calls than a critical section nests: where they cannot be made, none begins, and no lock is left held.
+_CRITICAL_FRAMES: Final = 40
 _EVERY_SIGNAL: Final = [int(number) for number in signal.valid_signals()]
 
 
@@ -208,9 +210,16 @@ def _hold_signals() -> Any:
     return before
 
 
+def _need_stack(frames: int) -> None:
+    """Raise RecursionError unless so many more calls can be made."""
+    if frames:
+        _need_stack(frames - 1)
+
+
 def _enter_critical() -> None:
     global _collect_again, _holders
     if _critical.depth == 0:
+        _need_stack(_CRITICAL_FRAMES)
         _critical.signals = _hold_signals()
         with _writing:
             if _holders == 0:
