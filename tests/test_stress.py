@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import _thread
 import re
+import signal
 import sys
 import threading
 
@@ -332,7 +333,12 @@ def test_the_command_ends_with_a_report_when_it_is_interrupted(monkeypatch):
 
     monkeypatch.setattr(Round, "threads", threads)
     before = set(threading.enumerate())
-    result = invoke("--backend", "locked", "--seconds", "60", "--threads", "2")
+    # Ignored where the tests run in the background.
+    handler = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        result = invoke("--backend", "locked", "--seconds", "60", "--threads", "2")
+    finally:
+        signal.signal(signal.SIGINT, handler)
     assert result.exit_code == 130, result.output
     assert "interrupted; this was done so far" in result.stdout
     assert re.search(r"own-keys +1 ", result.stdout)
