@@ -24,11 +24,12 @@ def _is_suite(name: str, value: object) -> bool:
 def run_all() -> int:
     alone = suites()
     rest = [f"--deselect={each}" for each in alone]
-    status = 0
     for arguments in (rest, *([each] for each in alone)):
         print("+ pytest", arguments[0] if len(arguments) == 1 else "(all but the kit)", flush=True)
-        status = status or subprocess.run([sys.executable, __file__, *arguments], check=False).returncode
-    return status
+        status = subprocess.run([sys.executable, __file__, *arguments], check=False).returncode
+        if status:
+            return status
+    return 0
 
 
 def run_here(arguments: list[str]) -> int:
