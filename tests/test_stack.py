@@ -10,15 +10,15 @@ import pytest
 from intermodal import ABSENT, open_map
 from intermodal.testing.threads import finishes
 
-#: Those of which a writer holds a lock word, each with its reclaimers. Threads of nr and cnr do each other's work.
+#: Those of which a writer holds a lock word, with options. Threads of nr and cnr do each other's work.
 MAPS = [
-    ("swiss", "none"),
-    ("swiss", "epoch"),
-    ("swiss", "hyaline"),
-    ("hopscotch", "none"),
-    ("chained", "none"),
-    ("btree", "none"),
-    ("evmap", "none"),
+    ("swiss", {}),
+    ("swiss", {"reclaimer": "epoch"}),
+    ("swiss", {"reclaimer": "hyaline"}),
+    ("hopscotch", {}),
+    ("chained", {}),
+    ("btree", {}),
+    ("evmap", {}),
 ]
 
 
@@ -42,10 +42,10 @@ def signals_held():
 
 # In an engine that is interpreted, the stack may end in the callback of a weak reference.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-@pytest.mark.parametrize(("backend", "reclaimer"), MAPS)
-def test_operations_where_the_stack_ends_leave_the_map_whole(backend, reclaimer):
+@pytest.mark.parametrize(("backend", "options"), MAPS)
+def test_operations_where_the_stack_ends_leave_the_map_whole(backend, options):
     """Wherever in the engine that is: others can use it, and no signal is held back."""
-    m = open_map(backend, reclaimer=reclaimer) if reclaimer != "none" else open_map(backend)
+    m = open_map(backend, **options)
     m.update((number, number) for number in range(20))
     held = signals_held()
     most = room()

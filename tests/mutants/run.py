@@ -58,9 +58,12 @@ def copy_tree(target: Path, mutant: Mutant | None = None) -> Path:
     for name in ("setup.py", "pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, target)
     if mutant is not None:
-        file = target / mutant.file
-        file.write_text(mutant.apply(file.read_text(encoding="utf-8")), encoding="utf-8")
+        (target / mutant.file).write_text(_mutated_source(mutant), encoding="utf-8")
     return target
+
+
+def _mutated_source(mutant: Mutant) -> str:
+    return mutant.apply((ROOT / mutant.file).read_text(encoding="utf-8"))
 
 
 # ---- the pure build -----------------------------------------------------------------------------------
@@ -75,8 +78,8 @@ def run_pure(mutants: list[Mutant], folder: Path) -> dict[str, tuple[str, str]]:
     tests = list(dict.fromkeys(mutant.test for mutant in mutants))
     jobs: list[tuple[str, str, str, list[str]]] = [("", "", "", tests)]
     for mutant in mutants:
-        mutated = mutant.apply((ROOT / mutant.file).read_text(encoding="utf-8"))
-        jobs.append((mutant.name, str(Path(*Path(mutant.file).parts[1:])), mutated, [mutant.test]))
+        file = str(Path(*Path(mutant.file).parts[1:]))
+        jobs.append((mutant.name, file, _mutated_source(mutant), [mutant.test]))
     site = copy_sources(folder / "site")
     environment = {name: value for name, value in os.environ.items() if not name.startswith("INTERMODAL_")}
     environment |= {"INTERMODAL_PURE": "1", "PYTHONHASHSEED": "0", "INTERMODAL_TEST_PATIENCE": "20"}
